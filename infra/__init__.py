@@ -1,0 +1,1 @@
+"""Everything that opens a socket: settings, database, broker, cache, logs and metrics."""

@@ -1,0 +1,53 @@
+"""How does a process reach PostgreSQL, and where do its tables register?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, MetaData, create_engine
+
+from infra.settings import Settings
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+
+
+def engine_for(settings: Settings, *, name: str) -> Engine:
+    """A pool of connections that show up under `name` in pg_stat_activity.
+
+    Every wait has an end: for a free connection, for the server to answer the call, and for one statement.
+    """
+    return create_engine(
+        database_url(settings.database_url),
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_connect_timeout_seconds,
+        pool_pre_ping=False,
+        isolation_level="READ COMMITTED",
+        connect_args={
+            "application_name": f"magasin-{name}",
+            "connect_timeout": settings.database_connect_timeout_seconds,
+            "options": f"-c statement_timeout={settings.database_statement_timeout_seconds * 1000} -c timezone=UTC",
+            # A server that vanished without a word is noticed after 30 s at the latest.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 4,
+            "tcp_user_timeout": 30_000,
+        },
+    )
+
+
+def database_url(url: str) -> str:
+    """The URL with its driver named, so that ``postgresql://`` and ``postgres://`` mean psycopg 3."""
+    scheme, rest = url.split("://", 1)
+    return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else url
+
+
+def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Rows turned into one array a column, the shape that ``unnest`` takes: one statement for any number of rows."""
+    return {name: [row[name] for row in rows] for name in names}

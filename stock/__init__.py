@@ -1,0 +1,1 @@
+"""The stock rule (pure) and the stock store: what is on hand, and how facts move it."""

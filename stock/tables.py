@@ -1,0 +1,75 @@
+"""Where does the stock store keep what the rules need?"""
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, Numeric, PrimaryKeyConstraint, SmallInteger, Table, Text, Uuid
+
+from infra.database import metadata
+
+Instant = DateTime(timezone=True)
+
+store = Table(
+    "store",
+    metadata,
+    Column("store_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("centre", Text),
+    Column("oversell", Text, nullable=False),
+)
+
+product = Table(
+    "product",
+    metadata,
+    Column("sku", Text, primary_key=True),
+    Column("name_fr", Text, nullable=False),
+    Column("name_en", Text, nullable=False),
+    Column("category_fr", Text, nullable=False),
+    Column("category_en", Text, nullable=False),
+    Column("price", Numeric(12, 2), nullable=False),
+    Column("barcode", Text),
+    Column("active", Boolean, nullable=False),
+    Column("search_text", Text, nullable=False),
+)
+Index("ix_product_search", product.c.search_text, postgresql_using="gin", postgresql_ops={"search_text": "gin_trgm_ops"})
+Index("ix_product_barcode", product.c.barcode)
+Index("ix_product_category_fr", product.c.category_fr, product.c.sku)
+
+store_product = Table(
+    "store_product",
+    metadata,
+    Column("store_id", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("reorder_point", Integer),
+    Column("target_level", Integer),
+    Column("price", Numeric(12, 2)),
+    PrimaryKeyConstraint("store_id", "sku"),
+)
+
+stock_movement = Table(
+    "stock_movement",
+    metadata,
+    Column("store_id", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("effective_at", Instant, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("delta", Integer),
+    Column("counted", Integer),
+    Column("recorded_at", Instant, nullable=False),
+    PrimaryKeyConstraint("store_id", "sku", "effective_at", "event_id", "line"),
+)
+
+stock_level = Table(
+    "stock_level",
+    metadata,
+    Column("store_id", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("on_hand", BigInteger, nullable=False),
+    Column("counted_at", Instant),
+    Column("count_id", Uuid),
+    PrimaryKeyConstraint("store_id", "sku"),
+    postgresql_with={"fillfactor": "70"},
+)
