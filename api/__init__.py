@@ -1,0 +1,1 @@
+"""PROCESS: HTTP in; remembers nothing."""

@@ -1,0 +1,308 @@
+"""What does each error say, in French and in English, and with which HTTP status does it come?
+
+One table for whole answers (`PROBLEMS`) and one for single faults inside a request (`FAULTS`). A code never changes; its texts may.
+Texts take parameters by name (``{seconds}``); parameters are figures, names and limits of our own, never a client's input.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+Language = Literal["fr", "en"]
+
+
+class Text(NamedTuple):
+    """One sentence in each language."""
+
+    fr: str
+    en: str
+
+    def in_(self, language: Language) -> str:
+        """The sentence in that language."""
+        return self.en if language == "en" else self.fr
+
+
+class Entry(NamedTuple):
+    """What a problem code means: HTTP status, short title, one sentence of detail."""
+
+    status: int
+    title: Text
+    detail: Text
+
+
+def _entry(status: int, title_fr: str, title_en: str, detail_fr: str, detail_en: str) -> Entry:
+    return Entry(status, Text(title_fr, title_en), Text(detail_fr, detail_en))
+
+
+PROBLEMS: Final[dict[str, Entry]] = {
+    # 400: the request can't be read
+    "malformed_json": _entry(
+        400, "JSON illisible", "Malformed JSON", "Le corps de la requête n'est pas du JSON valide.", "The request body isn't valid JSON."
+    ),
+    "malformed_request": _entry(
+        400, "Requête mal formée", "Malformed request", "La requête ne peut pas être lue.", "The request can't be read."
+    ),
+    "bad_cursor": _entry(
+        400,
+        "Curseur inconnu",
+        "Unknown cursor",
+        "Le curseur « after » ne vient pas d'une réponse de ce service.",
+        "The cursor 'after' doesn't come from an answer of this service.",
+    ),
+    # 401 and 403: who asks
+    "unauthorized": _entry(
+        401,
+        "Connexion requise",
+        "Sign-in required",
+        "Le jeton d'accès manque, n'est pas valide ou a expiré.",
+        "The access token is missing, invalid or expired.",
+    ),
+    "bad_credentials": _entry(
+        401,
+        "Connexion refusée",
+        "Sign-in refused",
+        "Le nom d'utilisateur ou le mot de passe est inexact, ou le compte est désactivé.",
+        "The user name or the password is wrong, or the account is disabled.",
+    ),
+    "bad_refresh_token": _entry(
+        401,
+        "Session terminée",
+        "Session ended",
+        "Le jeton de renouvellement n'est pas valide, a expiré ou a déjà servi. Connectez-vous de nouveau.",
+        "The refresh token is invalid, expired or already spent. Sign in again.",
+    ),
+    "forbidden": _entry(
+        403,
+        "Action non permise",
+        "Not allowed",
+        "Votre rôle ou vos magasins ne permettent pas cette action.",
+        "Your role or your stores don't allow this.",
+    ),
+    # 404 and 405: what is asked for
+    "not_found": _entry(404, "Introuvable", "Not found", "Il n'y a rien à cette adresse.", "There is nothing at this address."),
+    "unknown_store": _entry(404, "Magasin inconnu", "Unknown store", "Ce magasin n'existe pas.", "This store doesn't exist."),
+    "unknown_product": _entry(404, "Produit inconnu", "Unknown product", "Ce produit n'existe pas.", "This product doesn't exist."),
+    "unknown_sale": _entry(
+        404, "Vente inconnue", "Unknown sale", "Cette vente n'existe pas dans ce magasin.", "This sale doesn't exist in this store."
+    ),
+    "unknown_restock": _entry(
+        404, "Réapprovisionnement inconnu", "Unknown restock", "Ce réapprovisionnement n'existe pas.", "This restock doesn't exist."
+    ),
+    "unknown_case": _entry(404, "Dossier inconnu", "Unknown case", "Ce dossier n'existe pas.", "This case doesn't exist."),
+    "unknown_event": _entry(404, "Événement inconnu", "Unknown event", "Cet événement n'existe pas.", "This event doesn't exist."),
+    "unknown_report": _entry(404, "Rapport inconnu", "Unknown report", "Ce rapport n'existe pas.", "This report doesn't exist."),
+    "unknown_projection": _entry(
+        404, "Projection inconnue", "Unknown projection", "Cette projection n'existe pas.", "This projection doesn't exist."
+    ),
+    "unknown_consumer": _entry(
+        404, "Consommateur inconnu", "Unknown consumer", "Ce consommateur n'existe pas.", "This consumer doesn't exist."
+    ),
+    "unknown_dead_letter": _entry(
+        404, "Message écarté inconnu", "Unknown dead letter", "Ce message écarté n'existe pas.", "This dead letter doesn't exist."
+    ),
+    "unknown_selection": _entry(
+        404, "Sélection inconnue", "Unknown selection", "Cette sélection n'existe pas.", "This selection doesn't exist."
+    ),
+    "unknown_job": _entry(404, "Tâche inconnue", "Unknown job", "Cette tâche n'existe pas.", "This job doesn't exist."),
+    "unknown_account": _entry(404, "Compte inconnu", "Unknown account", "Ce compte n'existe pas.", "This account doesn't exist."),
+    "method_not_allowed": _entry(
+        405,
+        "Méthode non permise",
+        "Method not allowed",
+        "Cette adresse ne répond pas à cette méthode.",
+        "This address doesn't answer to this method.",
+    ),
+    "not_acceptable": _entry(
+        406,
+        "Format non disponible",
+        "Not acceptable",
+        "Aucun des formats demandés n'est disponible ici.",
+        "None of the formats asked for is available here.",
+    ),
+    "request_timeout": _entry(
+        408, "Requête trop lente", "Request timeout", "La requête n'est pas arrivée à temps.", "The request didn't arrive in time."
+    ),
+    # 409: a rule refuses
+    "refused": _entry(409, "Refusé", "Refused", "Une règle refuse cette opération.", "A rule refuses this operation."),
+    "insufficient_stock": _entry(
+        409,
+        "Stock insuffisant",
+        "Insufficient stock",
+        "Le stock du magasin ne suffit pas pour cette vente.",
+        "The store doesn't have enough stock for this sale.",
+    ),
+    "over_return": _entry(
+        409, "Retour excessif", "Too much returned", "Le retour dépasse ce qui a été vendu.", "The return exceeds what was sold."
+    ),
+    "already_voided": _entry(
+        409, "Vente déjà annulée", "Already voided", "Cette vente a déjà été annulée.", "This sale was voided before."
+    ),
+    "already_returned": _entry(
+        409,
+        "Vente déjà retournée",
+        "Already returned",
+        "Des articles de cette vente ont été retournés : elle ne peut plus être annulée.",
+        "Items of this sale were returned: it can't be voided any more.",
+    ),
+    "already_resolved": _entry(
+        409, "Dossier déjà réglé", "Already resolved", "Ce dossier a déjà été réglé.", "This case was resolved before."
+    ),
+    "wrong_status": _entry(
+        409,
+        "Étape impossible",
+        "Wrong status",
+        "L'état actuel ne permet pas cette étape.",
+        "The current status doesn't allow this step.",
+    ),
+    "account_exists": _entry(
+        409, "Compte existant", "Account exists", "Un compte porte déjà ce nom d'utilisateur.", "An account already has this user name."
+    ),
+    "last_admin": _entry(
+        409,
+        "Dernier administrateur",
+        "Last administrator",
+        "Le dernier administrateur actif ne peut être ni désactivé ni changé de rôle.",
+        "The last active administrator can't be disabled or given another role.",
+    ),
+    "selection_changed": _entry(
+        409,
+        "Sélection modifiée",
+        "Selection changed",
+        "Les messages de cette sélection ont changé depuis qu'elle a été figée.",
+        "The messages of this selection changed since it was frozen.",
+    ),
+    "precondition_failed": _entry(
+        412, "Condition non remplie", "Precondition failed", "L'objet a changé entre-temps.", "The thing has changed in the meantime."
+    ),
+    # 413 and 415: the body's size and kind
+    "too_large": _entry(
+        413,
+        "Requête trop grande",
+        "Request too large",
+        "Le corps de la requête dépasse la taille permise.",
+        "The request body exceeds the size allowed.",
+    ),
+    "unsupported_media_type": _entry(
+        415,
+        "Type de contenu non pris en charge",
+        "Unsupported media type",
+        "Le type ou l'encodage du contenu n'est pas accepté ici.",
+        "The type or encoding of the content isn't accepted here.",
+    ),
+    # 422: the content is wrong
+    "invalid_content": _entry(
+        422,
+        "Contenu non valide",
+        "Invalid content",
+        "Le contenu a {count} erreur(s) ; chacune est décrite dans « errors ».",
+        "The content has {count} fault(s); each is described in 'errors'.",
+    ),
+    "idempotency_mismatch": _entry(
+        422,
+        "Identifiant déjà utilisé",
+        "Identifier already used",
+        "Cet identifiant a déjà servi avec un autre contenu.",
+        "This identifier was used before with other content.",
+    ),
+    "in_the_future": _entry(
+        422, "Dans le futur", "In the future", "L'instant indiqué est trop loin dans le futur.", "The time given is too far in the future."
+    ),
+    "too_old": _entry(422, "Trop ancien", "Too old", "L'instant indiqué est trop ancien.", "The time given is too long ago."),
+    "too_many_requests": _entry(
+        429,
+        "Trop de tentatives",
+        "Too many attempts",
+        "Réessayez dans {seconds} seconde(s).",
+        "Try again in {seconds} second(s).",
+    ),
+    # 5xx: our side
+    "internal_error": _entry(
+        500,
+        "Erreur interne",
+        "Internal error",
+        "Une erreur inattendue est survenue ; le numéro de trace permet de la retrouver.",
+        "Something unexpected went wrong; the trace id leads to it.",
+    ),
+    "broker_unavailable": _entry(
+        503,
+        "File de messages indisponible",
+        "Broker unavailable",
+        "L'enregistrement n'a pas pu être confirmé ; il a peut-être eu lieu. Renvoyez-le avec le même identifiant.",
+        "Acceptance couldn't be confirmed; it may have happened. Send it again with the same identifier.",
+    ),
+    "database_unavailable": _entry(
+        503,
+        "Base de données indisponible",
+        "Database unavailable",
+        "La base de données ne répond pas pour l'instant. Réessayez sous peu.",
+        "The database doesn't answer at the moment. Try again shortly.",
+    ),
+    "overloaded": _entry(
+        503,
+        "Service saturé",
+        "Overloaded",
+        "Trop de demandes attendent déjà. Réessayez sous peu.",
+        "Too many requests are waiting already. Try again shortly.",
+    ),
+    "stopping": _entry(
+        503,
+        "Service en cours d'arrêt",
+        "Stopping",
+        "Ce processus s'arrête. Renvoyez la requête.",
+        "This process is stopping. Send the request again.",
+    ),
+}
+
+FAULTS: Final[dict[str, Text]] = {
+    "missing": Text("Ce champ est requis.", "This field is required."),
+    "unknown_field": Text("Ce champ n'est pas connu.", "This field isn't known."),
+    "not_an_integer": Text("Un nombre entier est attendu.", "An integer is expected."),
+    "not_a_number": Text("Un nombre est attendu.", "A number is expected."),
+    "not_finite": Text("Un nombre fini est attendu.", "A finite number is expected."),
+    "not_a_decimal": Text("Un nombre décimal est attendu.", "A decimal number is expected."),
+    "too_precise": Text("Trop de chiffres après la virgule.", "Too many decimal places."),
+    "not_a_boolean": Text("Vrai ou faux est attendu.", "True or false is expected."),
+    "not_a_string": Text("Un texte est attendu.", "A text is expected."),
+    "bad_text": Text("Le texte contient des caractères interdits.", "The text has forbidden characters."),
+    "bad_format": Text("Le format n'est pas celui attendu.", "The format isn't the one expected."),
+    "not_a_list": Text("Une liste est attendue.", "A list is expected."),
+    "not_an_object": Text("Un objet est attendu.", "An object is expected."),
+    "not_null": Text("Une valeur nulle n'est pas permise.", "A null value isn't allowed."),
+    "must_be_null": Text("Aucune valeur n'est attendue ici.", "No value is expected here."),
+    "not_a_uuid": Text("Un UUID est attendu.", "A UUID is expected."),
+    "not_a_time": Text("Un instant RFC 3339 est attendu.", "An RFC 3339 time is expected."),
+    "not_a_date": Text("Une date AAAA-MM-JJ est attendue.", "A date YYYY-MM-DD is expected."),
+    "no_time_zone": Text("Le décalage horaire manque.", "The time zone offset is missing."),
+    "bad_time_zone": Text("Ce fuseau horaire n'est pas connu.", "This time zone isn't known."),
+    "bad_currency": Text("Un code de devise ISO 4217 est attendu.", "An ISO 4217 currency code is expected."),
+    "not_allowed_value": Text("Cette valeur ne fait pas partie des choix.", "This value isn't one of the choices."),
+    "too_small": Text("La valeur est trop petite.", "The value is too small."),
+    "too_large": Text("La valeur est trop grande.", "The value is too large."),
+    "too_short": Text("Le texte est trop court.", "The text is too short."),
+    "too_long": Text("Le texte est trop long.", "The text is too long."),
+    "too_few": Text("Il n'y a pas assez d'éléments.", "There are too few items."),
+    "too_many": Text("Il y a trop d'éléments.", "There are too many items."),
+    "zero": Text("Zéro n'est pas permis ici.", "Zero isn't allowed here."),
+    "duplicate": Text("Cette valeur est déjà présente.", "This value is there already."),
+    "in_the_future": Text("L'instant est trop loin dans le futur.", "The time is too far in the future."),
+    "too_old": Text("L'instant est trop ancien.", "The time is too long ago."),
+    "wrong_total": Text("Le total ne correspond pas aux lignes.", "The total doesn't match the lines."),
+    "wrong_order": Text("La fin précède le début.", "The end comes before the beginning."),
+    "unknown_store": Text("Ce magasin n'existe pas.", "This store doesn't exist."),
+    "unknown_product": Text("Ce produit n'existe pas.", "This product doesn't exist."),
+    "idempotency_mismatch": Text(
+        "Cet identifiant a déjà servi avec un autre contenu.", "This identifier was used before with other content."
+    ),
+    "invalid": Text("La valeur n'est pas valide.", "The value isn't valid."),
+}
+
+# The limit that belongs to a fault, said after its sentence when the schema knows it: ``(≤ 500)``.
+LIMITS: Final[dict[str, str]] = {
+    "ge": "≥ ",
+    "gt": "> ",
+    "le": "≤ ",
+    "lt": "< ",
+    "min_length": "≥ ",
+    "max_length": "≤ ",
+    "max_digits": "≤ ",
+    "decimal_places": "≤ ",
+    "expected": "",
+}
