@@ -1,0 +1,1 @@
+"""One command that runs the whole system on one machine: servers, processes, demonstration."""

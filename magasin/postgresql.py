@@ -1,0 +1,201 @@
+"""How does a PostgreSQL of our own run: found, made once, kept out of everybody's way?"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from magasin.home import LOOPBACK, Memory, write_private
+from magasin.processes import dying_with_parent
+from magasin.supervise import Child
+
+ROLE = "magasin"
+DATABASE = "magasin"
+INITDB_SECONDS = 120
+LOCALE = "C.UTF-8"
+DEBIAN = Path("/usr/lib/postgresql")
+ELSEWHERE = Path("/var/lib")
+"""Where data goes when the server's own user can't reach the project's folder."""
+
+MAX_CONNECTIONS = 200
+
+# What must never be weakened: a confirmed write is on the disk. Written out although these are the defaults.
+DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
+
+
+class NotInstalledError(RuntimeError):
+    """There is no PostgreSQL on this machine that could open the data."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The user that the server runs as, since PostgreSQL refuses root, and the setpriv(1) options that make it so."""
+
+    privileges: tuple[str, ...] = ()
+    uid: int = -1
+    gid: int = -1
+
+
+def binaries(data: Path | None = None) -> Path | None:
+    """The folder of ``initdb`` and ``postgres``: of the version that made `data`, else the newest. None when there is none."""
+    made_by = data / "PG_VERSION" if data else None
+    version = made_by.read_text(encoding="ascii").strip() if made_by and made_by.exists() else None
+    folders = [folder / "bin" for folder in DEBIAN.glob("*") if folder.name.isdigit() and (folder / "bin/postgres").exists()]
+    folders.sort(key=lambda folder: int(folder.parent.name), reverse=True)
+    on_path = shutil.which("postgres")
+    if version is None and not folders and on_path:
+        return Path(on_path).resolve().parent
+    if version is not None:
+        folders = [folder for folder in folders if folder.parent.name == version]
+        if not folders and on_path:
+            return Path(on_path).resolve().parent
+    return folders[0] if folders else None
+
+
+def unprivileged_user() -> pwd.struct_passwd:
+    """``postgres`` where Debian made that user, else ``nobody``."""
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def can_write(privileges: tuple[str, ...], folder: Path) -> bool:
+    """True when a process with these setpriv options can write in `folder`, so can pass through every folder above it.
+
+    It is tried with a real file: access(2), which test(1) asks, knows nothing of capabilities.
+    """
+    probe = folder / "probe"
+    done = subprocess.run(dying_with_parent(("touch", str(probe)), signal.SIGTERM, *privileges), check=False, capture_output=True, cwd="/")
+    probe.unlink(missing_ok=True)
+    return done.returncode == 0
+
+
+def settle(home: Path) -> tuple[Path, Owner]:
+    """The server's folder and its owner. As root the folder belongs to an unprivileged user.
+
+    A checkout below a closed folder such as ``/root`` is reached with one capability, or the folder moves to ``/var/lib``
+    where capabilities can't be given.
+    """
+    folder = home / "postgresql"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if os.geteuid() != 0:
+        return folder, Owner()
+    user = unprivileged_user()
+    plain = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+    capable = (*plain, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    for privileges in (plain, capable):
+        if can_write(privileges, folder):
+            return folder, Owner(privileges, user.pw_uid, user.pw_gid)
+    elsewhere = _folder_elsewhere(home)
+    os.chown(elsewhere, user.pw_uid, user.pw_gid)
+    return elsewhere, Owner(plain, user.pw_uid, user.pw_gid)
+
+
+def _folder_elsewhere(home: Path) -> Path:
+    """A folder of `home`'s own below /var/lib, remembered in `home`."""
+    note = home / "postgresql.path"
+    if note.exists():
+        return Path(note.read_text(encoding="utf-8"))
+    folder = Path(tempfile.mkdtemp(prefix="magasin-postgresql-", dir=ELSEWHERE))
+    write_private(note, str(folder))
+    return folder
+
+
+def make(folder: Path, owner: Owner, password: str) -> None:
+    """Make the data once, or make it startable again after a crash. Raises RuntimeError with what initdb said."""
+    data = folder / "data"
+    if not (data / "PG_VERSION").exists():
+        _initialise(folder, owner, password)
+    _forget_dead_server(data)
+
+
+def _initialise(folder: Path, owner: Owner, password: str) -> None:
+    bin_folder = binaries()
+    if bin_folder is None:
+        raise NotInstalledError
+    scratch = folder / "data.new"
+    shutil.rmtree(scratch, ignore_errors=True)
+    secret = folder / "password"
+    write_private(secret, password)
+    if owner.uid >= 0:
+        os.chown(secret, owner.uid, owner.gid)
+    command = (bin_folder / "initdb", "-D", scratch, "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", f"--locale={LOCALE}")
+    done = subprocess.run(
+        dying_with_parent([str(part) for part in command], signal.SIGTERM, *owner.privileges),
+        check=False, capture_output=True, text=True, cwd="/", env={"PATH": os.environ["PATH"], "LC_ALL": LOCALE}, timeout=INITDB_SECONDS,
+    )  # fmt: skip
+    secret.unlink()
+    if done.returncode != 0:
+        message = f"initdb failed: {done.stderr.strip()[-2_000:]}"
+        raise RuntimeError(message)
+    scratch.rename(folder / "data")
+
+
+def _forget_dead_server(data: Path) -> None:
+    """Remove a lock whose process number belongs to another program by now: PostgreSQL would refuse to start for ever."""
+    lock = data / "postmaster.pid"
+    try:
+        pid = int(lock.read_text(encoding="utf-8").split("\n", 1)[0])
+    except (OSError, ValueError):
+        return
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        command = b""
+    if str(data).encode() not in command.split(b"\0"):
+        lock.unlink(missing_ok=True)
+
+
+def server(home: Path, memory: Memory, *, stop_signal: signal.Signals = signal.SIGINT) -> tuple[Child, str]:
+    """The server to run and the URL of its database. Raises NotInstalledError.
+
+    SIGINT is PostgreSQL's "fast" stop: it ends the sessions and writes everything out.
+    """
+    folder, owner = settle(home)
+    data = folder / "data"
+    bin_folder = binaries(data)
+    if bin_folder is None:
+        raise NotInstalledError
+    port, password = memory.port("postgresql"), memory.password("postgresql")
+    options = (
+        f"listen_addresses={LOOPBACK}", f"port={port}", "unix_socket_directories=", f"max_connections={MAX_CONNECTIONS}",
+        "password_encryption=scram-sha-256", "timezone=UTC", "log_timezone=UTC", "cluster_name=magasin", *DURABLE,
+    )  # fmt: skip
+    command = [str(bin_folder / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
+    child = Child(
+        name="postgresql",
+        command=dying_with_parent(command, signal.SIGINT, *owner.privileges),
+        env={"PATH": os.environ["PATH"], "LC_ALL": LOCALE},
+        cwd=Path("/"),
+        stage=1,
+        stop_signal=stop_signal,
+        stop_seconds=20,
+        prepare=lambda: make(folder, owner, password),
+        ready=lambda: answers(port, password),
+        ready_seconds=90,
+    )
+    return child, f"postgresql://{ROLE}:{password}@{LOOPBACK}:{port}/{DATABASE}"
+
+
+async def answers(port: int, password: str) -> bool:
+    """True when the server takes a session; makes our database at the first one."""
+    try:
+        connection = await psycopg.AsyncConnection.connect(
+            host=LOOPBACK, port=port, user=ROLE, password=password, dbname="postgres", connect_timeout=2, autocommit=True
+        )
+    except psycopg.OperationalError:
+        return False
+    async with connection:
+        found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+        if await found.fetchone() is None:
+            await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    return True
