@@ -128,9 +128,9 @@ def _initialise(folder: Path, owner: Owner, password: str) -> None:
     write_private(secret, password)
     if owner.uid >= 0:
         os.chown(secret, owner.uid, owner.gid)
-    command = (bin_folder / "initdb", "-D", scratch, "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", f"--locale={LOCALE}")
+    options = ("-U", ROLE, "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", f"--locale={LOCALE}")
     done = subprocess.run(
-        dying_with_parent([str(part) for part in command], signal.SIGTERM, *owner.privileges),
+        dying_with_parent((str(bin_folder / "initdb"), "-D", str(scratch), *options), signal.SIGTERM, *owner.privileges),
         check=False, capture_output=True, text=True, cwd="/", env={"PATH": os.environ["PATH"], "LC_ALL": LOCALE}, timeout=INITDB_SECONDS,
     )  # fmt: skip
     secret.unlink()

@@ -1,0 +1,76 @@
+"""What every test may ask for. Servers start at the first test that needs one."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from infra.database import engine_for
+from infra.settings import Settings
+from tests import sandbox
+from tests.services import FOLDER_VARIABLE, Services, begin_run, end_run, run_folder
+from tests.services import services as services_of_run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that the others belong to opens the run."""
+    if not hasattr(config, "workerinput"):
+        begin_run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """And closes it: nothing of ours runs afterwards, nothing is left on servers that others use too."""
+    if not hasattr(config, "workerinput") and FOLDER_VARIABLE in os.environ:
+        if (run_folder() / "template.done").exists():
+            sandbox.drop_template(services_of_run())
+        end_run()
+
+
+@pytest.fixture(scope="session")
+def services() -> Services:
+    """The servers of this run."""
+    return services_of_run()
+
+
+@pytest.fixture
+def database(services: Services) -> Iterator[str]:
+    """The URL of a database of this test's own, as the migrations make it."""
+    with sandbox.fresh_database(services) as url:
+        yield url
+
+
+@pytest.fixture
+def broker_url(services: Services) -> Iterator[str]:
+    """The AMQP URL of an empty virtual host of this test's own."""
+    with sandbox.fresh_broker(services) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(services: Services) -> Iterator[str]:
+    """The URL of an empty Redis database."""
+    with sandbox.fresh_redis(services) as url:
+        yield url
+
+
+@pytest.fixture
+def settings_for_test(services: Services, database: str, broker_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings that name this test's own database, virtual host and Redis number."""
+    return Settings(
+        env="test",
+        home=tmp_path,
+        database_url=database,
+        amqp_url=broker_url,
+        redis_url=redis_url,
+        rabbitmq_management_url=services.management_url,
+    )
+
+
+@pytest.fixture
+def engine(settings_for_test: Settings) -> Iterator[Engine]:
+    """Connections to this test's database."""
+    pool = engine_for(settings_for_test, name="test")
+    yield pool
+    pool.dispose()
