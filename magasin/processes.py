@@ -80,7 +80,7 @@ def end_session(leader: Identity, first: signal.Signals, patience_seconds: float
         signal_process(pid, signal.SIGKILL)
 
 
-def dying_with_parent(command: Sequence[str], number: signal.Signals, *privileges: str) -> tuple[str, ...]:
+def dying_with_parent(command: Sequence[str], number: signal.Signals = signal.SIGTERM, *privileges: str) -> tuple[str, ...]:
     """`command` wrapped so that the kernel sends it `number` when the process that started it dies, even by SIGKILL.
 
     `privileges` are further options of setpriv(1), which Debian always has. Without it the command is returned as it is.

@@ -16,9 +16,6 @@ LONGEST_DELAY_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """A child that ran that long starts again without delay when it dies."""
 
-EARLY_DEATHS = 4
-"""A child that dies so often before it was ever ready is given up, with the end of its log."""
-
 READY_POLL_SECONDS = 0.05
 LOG_BYTES = 8 * 1024 * 1024
 LOG_CHECK_SECONDS = 5.0
@@ -38,7 +35,8 @@ class Child:
     """A process to keep running.
 
     `stage` orders the end: the highest stops first. `prepare` runs before each start (it may block), `ready` says whether the
-    child does its work now. The command must pass on or end on `stop_signal`.
+    child does its work now. A child that dies `early_deaths` times before it was ever ready is given up. The command must end
+    on `stop_signal`.
     """
 
     name: str
@@ -50,6 +48,7 @@ class Child:
     stop_seconds: float = 15.0
     ready: Callable[[], Awaitable[bool]] = _at_once
     ready_seconds: float = 60.0
+    early_deaths: int = 4
     prepare: Callable[[], None] = _nothing
 
 
@@ -156,7 +155,7 @@ class Supervisor:
                 delay = FIRST_DELAY_SECONDS
             kept.deaths += 1
             self._note(kept.child.name, f"{end}; starting again in {delay:.1f} s")
-            if not kept.was_ready and kept.deaths >= EARLY_DEATHS:
+            if not kept.was_ready and kept.deaths >= kept.child.early_deaths:
                 kept.failure = f"ended {kept.deaths} times before it was ready ({end})"
                 return
             await asyncio.sleep(delay)

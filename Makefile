@@ -1,0 +1,70 @@
+# One command for everything. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup run stop demo test check format bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= python3
+SOURCES := api events infra magasin migrations operations projections schemas stock tests workers
+PIP_OPTIONS := --disable-pip-version-check --no-input --quiet
+export PIP_ROOT_USER_ACTION := ignore
+
+help: ## List the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(STAMP) ## Make the environment and install what is locked
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Magasin needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing python3-venv ..."; \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null && \
+	    apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install python3-venv >/dev/null; \
+	  else \
+	    echo "Python can't make environments here. Let an administrator install it: apt-get install python3-venv" >&2; exit 1; \
+	  fi; }
+	@[ -x $(BIN)/python ] || { echo "Making the environment $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing what is locked (a minute or two, once) ..."
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup ## Start everything on this machine (Ctrl-C stops it)
+	@$(BIN)/magasin run
+
+stop: setup ## Stop what `make run` started, from another terminal
+	@$(BIN)/magasin stop
+
+demo: setup ## Post the 2,051 baskets and compare the figures
+	@$(BIN)/magasin demo
+
+check: setup ## Style, types, layers, dependencies, secrets
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	.ci/secrets
+
+test: check ## Everything that CI runs: check, all tests, coverage of 90 % with branches
+	@$(BIN)/python -m tests.services --prepare
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+
+format: setup ## Rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Measure, and write .magasin/bench.json
+	@$(BIN)/python -m bench
+
+lock: ## Resolve the dependencies again (needs uv)
+	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean: setup ## Stop everything and remove the environment and all data of this checkout
+	@$(BIN)/magasin stop
+	rm -rf .magasin $(VENV) .coverage .coverage.* coverage.xml htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

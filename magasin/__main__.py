@@ -1,0 +1,107 @@
+"""The command line: ``magasin run``, ``magasin stop``, ``magasin env``, ``magasin demo`` and the single processes."""
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from infra.settings import Settings, settings
+from magasin import house, state
+
+app = typer.Typer(help="Keeps the stock of a chain of shops right, at once, everywhere.", no_args_is_help=True, add_completion=False)
+FAILED = 1
+
+
+def _errors() -> Console:
+    return Console(stderr=True)
+
+
+def _fail(message: str) -> typer.Exit:
+    _errors().print(message, style="bold red", highlight=False)
+    return typer.Exit(FAILED)
+
+
+def _demonstration_unless_named(asked: Settings) -> Settings:
+    """The settings with the demonstration's accounts, unless the environment says what this system is."""
+    return asked if "MAGASIN_ENV" in os.environ else asked.model_copy(update={"env": "demo"})
+
+
+@app.command()
+def run(
+    *, demonstration: Annotated[bool, typer.Option(help="Load the demonstration's stores, products and opening stock.")] = True
+) -> None:
+    """Start everything on this machine and keep it running until Ctrl-C."""
+    from magasin.run import run as run_all  # noqa: PLC0415 - the other commands start without it
+
+    chosen = _demonstration_unless_named(settings())
+    run_all(chosen, Console(), demonstration=demonstration and chosen.env == "demo")
+
+
+@app.command()
+def stop() -> None:
+    """Stop what `magasin run` started, from another terminal."""
+    try:
+        stopped = state.stop(house.home_of(settings()))
+    except state.WontStopError:
+        raise _fail(f"It hasn't stopped within {state.STOP_SECONDS} s. Its logs say why: {house.home_of(settings()) / 'logs'}") from None
+    Console().print("Stopped." if stopped else "Nothing was running.")
+
+
+@app.command()
+def env() -> None:
+    """Print the running system's addresses for a shell: eval "$(magasin env)"."""
+    try:
+        variables = state.addresses(house.home_of(settings()))
+    except state.NotRunningError:
+        raise _fail("Nothing is running here. Start it: make run") from None
+    typer.echo(state.shell_assignments({**variables, "MAGASIN_DEMO_PASSWORD": settings().demo_password}))
+
+
+@app.command()
+def api() -> None:
+    """Run one API process in the foreground."""
+    _become(house.api_command(settings()))
+
+
+@app.command()
+def worker(name: Annotated[str, typer.Argument(help=f"One of {', '.join(house.WORKERS)}.")]) -> None:
+    """Run one worker in the foreground."""
+    if name not in house.WORKERS:
+        raise _fail(f"There is no worker {name!r}. Choose one of: {', '.join(house.WORKERS)}")
+    _become(house.worker_command(name))
+
+
+@app.command()
+def migrate(*, new: Annotated[str | None, typer.Option(help="Write the next step instead, with this message.")] = None) -> None:
+    """Bring the database that MAGASIN_DATABASE_URL names to the newest step."""
+    from magasin import migrate as steps  # noqa: PLC0415 - alembic is slow to import
+
+    if new is None:
+        steps.migrate(settings().database_url)
+    else:
+        steps.write_step(settings().database_url, new)
+
+
+@app.command()
+def demo() -> None:
+    """Post the demonstration's baskets to the running system and compare its figures with the files."""
+    from magasin.demo import demonstrate  # noqa: PLC0415 - reads the demonstration's files
+
+    url = os.environ.get("MAGASIN_URL")
+    try:
+        url = url or state.addresses(house.home_of(settings()))["MAGASIN_URL"]
+    except state.NotRunningError:
+        raise _fail("Nothing is running here. Start it in another terminal: make run") from None
+    raise typer.Exit(asyncio.run(demonstrate(url, settings().demo_password, Console())))
+
+
+def _become(command: tuple[str, ...]) -> None:
+    """Turn into another program, so that signals and the process number are that program's."""
+    os.chdir(house.ROOT)
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    app()
