@@ -51,7 +51,7 @@ CODE_OF_STATUS: Final[dict[int, str]] = {
 }
 
 
-class Problem(Exception):  # noqa: N818 - it is the problem of RFC 9457, and reads as one where it is raised
+class Problem(Exception):
     """A refusal or failure to be answered.
 
     `code` is a key of `api.texts.PROBLEMS`, which has its status and texts; `errors` are faults with pointers (`Fault`, or mappings with

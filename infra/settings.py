@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     rabbitmq_management_url: str | None = None
 
     demo_password: str = "magasin-demo"  # noqa: S105 - the published password of the demonstration, only used when env=demo
+    # The first administrator's, where no demonstration makes one; not looked at any more once there is an administrator.
+    admin_password: str | None = Field(default=None, min_length=8, max_length=128)
     jwt_private_key: str | None = None
     jwt_private_key_path: Path | None = None
 

@@ -7,14 +7,8 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI, Query
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from httpx2 import Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
@@ -78,7 +72,7 @@ def client() -> TestClient:
     return TestClient(application(), raise_server_exceptions=False)
 
 
-def problem(response: Any) -> dict[str, Any]:
+def problem(response: Response) -> dict[str, Any]:
     """The body of a problem answer, with what every one of them must have."""
     assert response.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = response.json()

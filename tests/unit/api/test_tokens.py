@@ -27,6 +27,7 @@ class Clock:
         self.now = float(NOW)
 
     def __call__(self) -> float:
+        """The seconds since 1970."""
         return self.now
 
 
@@ -40,7 +41,7 @@ def tokens(clock: Clock) -> Tokens:
     return Tokens(KEY, lifetime_seconds=900, clock=clock)
 
 
-def forged(key: SigningKey = KEY, *, headers: dict[str, Any] | None = None, **changes: Any) -> str:
+def forged(key: SigningKey = KEY, *, headers: dict[str, Any] | None = None, **changes: object) -> str:
     """A token with the right signature (or another's) and some claims changed; None takes a claim away."""
     claims = {
         "iss": ISSUER,
