@@ -1,0 +1,122 @@
+r"""Which exchanges and queues are there, who is bound to whom, and what can never be changed about them?
+
+A queue's arguments are fixed for ever: declaring it with others ends in 406. So the arguments here are only what must never
+change (the type, the way out for dead letters, an upper bound of deliveries), and they are constants, not settings. What an
+operator may want to change (a length limit, a lower delivery limit) goes into a policy, which adds to the arguments; of two
+limits the broker takes the lower.
+
+`declare` makes it all and may be repeated by every process; where the topology comes from ``definitions.json`` (see
+`definitions`), the applications need no configure right and `assert_topology` is enough. They still need ``amq\.gen-.*``
+(configure, write, read) for their own exclusive queues and write on ``amq.default`` for the probe of a new connection.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+
+INTAKE = "magasin.intake"
+EVENTS = "magasin.events"
+FEED = "magasin.feed"
+DEAD = "magasin.dead"
+LIVE = "magasin.live"
+INTAKE_KEY = "intake.v1"
+RECORDED_KEY = "recorded.v1"
+
+EXCHANGES: Mapping[str, ExchangeType] = {
+    INTAKE: ExchangeType.TOPIC,
+    EVENTS: ExchangeType.TOPIC,
+    FEED: ExchangeType.TOPIC,
+    DEAD: ExchangeType.TOPIC,
+    LIVE: ExchangeType.FANOUT,
+}
+
+DELIVERY_LIMIT = 100
+"""Every crash of a worker or a broker uses one delivery of the whole prefetch window, so the broker's own default of 20 (from 4.0)
+would throw healthy messages away after a bad night. Handlers count attempts themselves; this is the net under them."""
+NEVER = 1_000_000
+"""A limit for the queue that has no way out. It can't be left away: from 4.0 that means 20, then dropped; -1 is refused by 3.10."""
+
+
+class TopologyError(Exception):
+    """An exchange or queue is missing, or exists with other arguments than ours."""
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """A durable quorum queue (the only kind that is on disk before it confirms) and its one binding."""
+
+    name: str
+    exchange: str
+    key: str
+
+    @property
+    def arguments(self) -> dict[str, str | int]:
+        """Fixed for ever. At-least-once dead-lettering only works with reject-publish, so the two belong together."""
+        if self.exchange == DEAD:
+            return {"x-queue-type": "quorum", "x-delivery-limit": NEVER}
+        return {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": DEAD,
+            "x-dead-letter-routing-key": self.name,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+
+
+STOCK_WRITER = QueueSpec(name="stock-writer", exchange=INTAKE, key="#")
+PROJECTOR = QueueSpec(name="projector", exchange=EVENTS, key="#")
+DEAD_LETTERS = QueueSpec(name="dead-letters", exchange=DEAD, key="#")
+QUEUES = (STOCK_WRITER, PROJECTOR, DEAD_LETTERS)
+
+
+async def declare(channel: AbstractChannel) -> None:
+    """Make what is missing. Raises TopologyError (and the channel is closed) where something exists with other arguments."""
+    try:
+        for name, kind in EXCHANGES.items():
+            await channel.declare_exchange(name, kind, durable=True)
+        # The way out first: a queue that dead-letters into nothing keeps the message and tries again.
+        for spec in sorted(QUEUES, key=lambda queue: queue.exchange != DEAD):
+            queue = await channel.declare_queue(spec.name, durable=True, arguments=dict(spec.arguments))
+            await queue.bind(spec.exchange, spec.key)
+    except ChannelPreconditionFailed as error:
+        message = f"{error}: it exists with other arguments, which can't be changed; empty it, delete it and start again"
+        raise TopologyError(message) from error
+
+
+async def assert_topology(channel: AbstractChannel) -> None:
+    """Raise TopologyError (and lose the channel) when an exchange or a queue is missing. Needs no right to configure.
+
+    Bindings can't be asked for over AMQP; a missing one shows as an unroutable publish, which is never confirmed.
+    """
+    try:
+        for name in EXCHANGES:
+            await channel.declare_exchange(name, passive=True)
+        for spec in QUEUES:
+            await channel.declare_queue(spec.name, passive=True)
+    except ChannelNotFoundEntity as error:
+        raise TopologyError(str(error)) from error
+
+
+def definitions(vhost: str = "/") -> dict[str, object]:
+    """The same topology in the form of RabbitMQ's ``definitions.json``, without users and permissions."""
+    queues = [{"name": s.name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": s.arguments} for s in QUEUES]
+    exchanges: list[dict[str, object]] = [
+        {"name": name, "vhost": vhost, "type": kind.value, "durable": True, "auto_delete": False, "internal": False, "arguments": {}}
+        for name, kind in EXCHANGES.items()
+    ]
+    bindings = [
+        {
+            "source": spec.exchange,
+            "vhost": vhost,
+            "destination": spec.name,
+            "destination_type": "queue",
+            "routing_key": spec.key,
+            "arguments": {},
+        }
+        for spec in QUEUES
+    ]
+    return {"exchanges": exchanges, "queues": queues, "bindings": bindings}
