@@ -19,7 +19,7 @@ def _errors() -> Console:
 
 
 def _fail(message: str) -> typer.Exit:
-    _errors().print(message, style="bold red", highlight=False)
+    _errors().print(message, style="bold red", highlight=False, soft_wrap=True)
     return typer.Exit(FAILED)
 
 

@@ -1,0 +1,128 @@
+"""PostgreSQL's folder, owner and version, before any server runs."""
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from magasin import postgresql
+from magasin.postgresql import NotInstalledError, Owner, binaries, make, settle, unprivileged_user
+
+PASSWORD = "test"  # noqa: S105 - of data that no server ever opens
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to another user")
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with PostgreSQL 9 and 15 (in that order for a reader of letters)."""
+    for version in ("9", "15"):
+        (tmp_path / version / "bin").mkdir(parents=True)
+        (tmp_path / version / "bin/postgres").touch()
+    (tmp_path / "common").mkdir()
+    monkeypatch.setattr(postgresql, "DEBIAN", tmp_path)
+    monkeypatch.setattr("magasin.postgresql.shutil.which", lambda _: None)
+    return tmp_path
+
+
+def data_of(folder: Path, version: str) -> Path:
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "PG_VERSION").write_text(f"{version}\n", encoding="ascii")
+    return data
+
+
+def test_new_data_is_made_by_the_newest_version(versions: Path) -> None:
+    assert binaries() == versions / "15/bin"
+    assert binaries(versions / "nothing") == versions / "15/bin"
+
+
+def test_old_data_is_opened_by_the_version_that_made_it(versions: Path) -> None:
+    assert binaries(data_of(versions, "9")) == versions / "9/bin"
+    assert binaries(data_of(versions, "13")) is None
+
+
+def test_a_server_elsewhere_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "DEBIAN", tmp_path / "none")
+    monkeypatch.setattr("magasin.postgresql.shutil.which", lambda _: str(tmp_path / "opt/bin/postgres"))
+    assert binaries() == tmp_path / "opt/bin"
+    assert binaries(data_of(tmp_path, "15")) == tmp_path / "opt/bin"
+
+
+def test_without_a_user_of_its_own_the_server_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = pwd.getpwnam("nobody")
+
+    def only_nobody(name: str) -> pwd.struct_passwd:
+        if name != "nobody":
+            raise KeyError(name)
+        return nobody
+
+    monkeypatch.setattr("magasin.postgresql.pwd.getpwnam", only_nobody)
+    assert unprivileged_user() == nobody
+
+
+def test_as_anybody_else_the_server_runs_as_that_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("magasin.postgresql.os.geteuid", lambda: 1_000)
+    assert settle(tmp_path) == (tmp_path / "postgresql", Owner())
+
+
+@root_only
+def test_root_gives_the_folder_away_without_any_capability_where_it_can_be_reached() -> None:
+    with_open_path = Path(os.environ["MAGASIN_TEST_FOLDER"]) / "open"
+    folder, owner = settle(with_open_path)
+    assert folder.stat().st_uid == owner.uid != 0
+    assert not any("caps" in option for option in owner.privileges)
+
+
+@root_only
+def test_below_a_closed_folder_one_capability_opens_the_way(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    folder, owner = settle(tmp_path / "home")
+    assert folder == tmp_path / "home/postgresql"
+    assert "--ambient-caps=+dac_override" in owner.privileges
+
+
+@root_only
+def test_where_no_capability_can_be_given_the_data_moves_and_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "can_write", lambda *_: False)
+    monkeypatch.setattr(postgresql, "ELSEWHERE", tmp_path)
+    folder, owner = settle(tmp_path / "home")
+    assert folder.parent == tmp_path
+    assert folder.stat().st_uid == owner.uid
+    assert settle(tmp_path / "home")[0] == folder
+
+
+def test_a_lock_whose_number_belongs_to_another_program_by_now_is_removed(tmp_path: Path) -> None:
+    lock = data_of(tmp_path, "15") / "postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n/elsewhere\n", encoding="utf-8")
+    make(tmp_path, Owner(), PASSWORD)
+    assert not lock.exists()
+
+
+def test_the_lock_of_a_server_that_still_runs_on_this_data_stays(tmp_path: Path) -> None:
+    data = data_of(tmp_path, "15")
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "-D", str(data)]) as server:
+        (data / "postmaster.pid").write_text(f"{server.pid}\n", encoding="utf-8")
+        make(tmp_path, Owner(), PASSWORD)
+        assert (data / "postmaster.pid").exists()
+        server.kill()
+
+
+def test_without_an_initdb_the_fault_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "binaries", lambda: None)
+    with pytest.raises(NotInstalledError):
+        make(tmp_path, Owner(), PASSWORD)
+
+
+def test_a_failing_initdb_says_why_and_leaves_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin/initdb"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho no space left >&2\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(postgresql, "binaries", lambda: program.parent)
+    with pytest.raises(RuntimeError, match="initdb failed: no space left"):
+        make(tmp_path, Owner(), PASSWORD)
+    assert not (tmp_path / "password").exists()
+    assert not (tmp_path / "data").exists()
