@@ -88,7 +88,7 @@ class BatchConsumer:
     `handler` has no acknowledgement, commit or retry in it: returning means "committed, acknowledge", raising means "again".
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - bounds and names, each spelt out by the caller
         self,
         url: str,
         queue: str,
@@ -112,7 +112,7 @@ class BatchConsumer:
         self._task: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
         self._idle = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._handling_since: float | None = None
         self._seen_at = 0.0
 
@@ -167,7 +167,7 @@ class BatchConsumer:
 
     async def stop(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
         """Stop consuming, let the handler finish its batch, acknowledge it, close. After the time it is given back unfinished."""
-        self._stopping = True
+        self._stopping.set()
         self._wanted.set()
         if self._session is not None:
             self._session.end("stopping")
@@ -180,12 +180,12 @@ class BatchConsumer:
 
     async def _run(self) -> None:
         backoff = Backoff(0.05, 1.0)
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._idle.set()
             await self._wanted.wait()
-            if self._stopping:
-                return
             self._idle.clear()
+            if self._stopping.is_set():
+                return
             try:
                 session = await self._open()
             except BrokerUnavailable as error:
@@ -193,10 +193,14 @@ class BatchConsumer:
             else:
                 backoff.reset()
                 await self._consume(session)
-                if self._wanted.is_set() and not self._stopping:
+                if self._told_to_consume:
                     self._note(f"stopped consuming {self.queue}: {session.reason}")
-            if self._wanted.is_set() and not self._stopping:
+            if self._told_to_consume:
                 await asyncio.sleep(backoff.next_seconds())
+
+    @property
+    def _told_to_consume(self) -> bool:
+        return self._wanted.is_set() and not self._stopping.is_set()
 
     async def _open(self) -> _Session:
         connection = await self._broker.connect()
@@ -217,8 +221,11 @@ class BatchConsumer:
             raise
         if channel.is_closed:
             session.end("the channel was closed")
+        if not self._told_to_consume:
+            session.end("told to stop while connecting")
         self._session = session
         self._seen_at = _now()
+        self.last_error = self.since = None
         consumer_sessions.labels(self.queue).inc()
         return session
 

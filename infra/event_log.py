@@ -65,10 +65,11 @@ Index("ix_event_log_subject", event_log.c.subject, postgresql_where=event_log.c.
 Index(
     "ix_event_log_sales",
     event_log.c.store_id,
-    event_log.c.effective_at,
+    event_log.c.local_at,
     event_log.c.event_id,
     postgresql_where=text("type = 'sale.recorded' AND outcome = 'recorded'"),
 )
+Index("ix_event_log_cases", event_log.c.store_id, event_log.c.seq, postgresql_where=text("type = 'case.opened'"))
 
 store_head = Table(
     "store_head",

@@ -27,7 +27,7 @@ class GroupCommit:
     goes alone). With more than `backlog_events` items or `backlog_bytes` bytes waiting, `submit` refuses at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - bounds, each spelt out by the caller
         self,
         send: Callable[[list[bytes]], Awaitable[None]],
         *,

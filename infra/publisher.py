@@ -89,7 +89,7 @@ class ConfirmingPublisher:
             self._keeper = None
             await settle_closings()
 
-    async def publish(
+    async def publish(  # noqa: PLR0913 - the properties of a message, each spelt out by the caller
         self,
         exchange: str,
         routing_key: str,
@@ -132,8 +132,7 @@ class ConfirmingPublisher:
                         routing_key,
                         mandatory=mandatory,
                     )
-            if getattr(confirmation, "name", None) != "Basic.Ack":
-                raise BrokerUnavailable(f"not acknowledged but answered with {confirmation!r}")
+            _require_ack(confirmation)
         except BrokerUnavailable as error:
             publish_failures.labels(exchange, self._renew_after(session, error.__cause__)).inc()
             raise
@@ -229,3 +228,9 @@ class ConfirmingPublisher:
             self._down_since = asyncio.get_running_loop().time()
         else:
             self._ready.set()
+
+
+def _require_ack(confirmation: object) -> None:
+    """Take nothing but Basic.Ack for a confirm: aiormq also *returns* what was returned, or None."""
+    if getattr(confirmation, "name", None) != "Basic.Ack":
+        raise BrokerUnavailable(f"not acknowledged but answered with {confirmation!r}")

@@ -48,15 +48,15 @@ class Settings(BaseSettings):
     publish_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
     publish_in_flight: int = Field(default=2, ge=1, le=16)
     publish_group_events: int = Field(default=500, ge=1, le=5_000)
-    publish_group_bytes: int = Field(default=524_288, ge=1_024, le=8_388_608)
+    publish_group_bytes: int = Field(default=262_144, ge=1_024, le=8_388_608)
     publish_backlog_events: int = Field(default=20_000, ge=1, le=1_000_000)
 
-    prefetch_count: int = Field(default=500, ge=1, le=5_000)
+    prefetch_count: int = Field(default=100, ge=1, le=5_000)
     batch_events: int = Field(default=500, ge=1, le=5_000)
-    delivery_limit: int = Field(default=100, ge=1, le=10_000)
     attempts_before_dead_letter: int = Field(default=3, ge=1, le=100)
 
     body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
+    batch_limit_bytes: int = Field(default=8_388_608, ge=1_024, le=67_108_864)
     future_tolerance_seconds: int = Field(default=300, ge=0, le=86_400)
     backdate_days: int = Field(default=90, ge=0, le=3_650)
     redis_timeout_seconds: float = Field(default=0.1, gt=0, le=10)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from events.fields import Sku
+
 
 @dataclass(frozen=True, slots=True)
 class Movement:
     """One line of the ledger of one store and SKU: either `delta` units, or `counted` units on the shelf."""
 
-    sku: str
+    sku: Sku
     effective_at: datetime
     event_id: UUID
     line: int

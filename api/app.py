@@ -1,0 +1,166 @@
+"""The API's composition root: which parts there are, how they are wired, and in which order they start and stop."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from redis.asyncio import Redis
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from api import auth, events, health, live, problems, reads, reports, users
+from api.batch import BatchDesk
+from api.command_list import COMMANDS, RECORD_SALE
+from api.commands import Desk
+from api.document import asyncapi, body_entry, command_entry, describe
+from api.edge import Edge
+from api.intake import Intake
+from api.known import Known
+from api.reading import Reader
+from api.tokens import tokens_of
+from infra.announcements import Announcements
+from infra.canary import Canary
+from infra.connection import BrokerUnavailable, connect
+from infra.database import engine_for
+from infra.logs import configure
+from infra.memory import Memory
+from infra.publisher import ConfirmingPublisher
+from infra.settings import Settings, settings
+from infra.topology import declare
+from schemas.requests import RecordSales
+
+NAME = "api"
+VERSION = "0.1.0"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+WEB = Path(__file__).resolve().parent.parent / "web"
+log = structlog.get_logger(__name__)
+
+
+class CommandRoute(APIRoute):
+    """A route whose endpoint takes the request as it is: the hot path pays for no dependency solving (measured: 222 µs against 100 µs)."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint itself."""
+        return self.endpoint
+
+
+def create_app(config: Settings | None = None) -> FastAPI:
+    """The API with all its parts, not yet connected: that happens at startup."""
+    config = config or settings()
+    configure(config.worker_name or NAME, config.log_level)
+    app = FastAPI(
+        title="Magasin",
+        version=VERSION,
+        summary="Keeps the stock of a chain of shops right, at once, everywhere.",
+        lifespan=_lifespan,
+        redoc_url=None,
+    )
+    _assemble(app, config)
+    for each in (auth.router, auth.keys_router, users.router, events.router, reads.router, reports.router(), live.router, health.router):
+        app.include_router(each)
+    _take_commands(app)
+    app.add_api_route("/asyncapi.json", lambda: asyncapi(VERSION), include_in_schema=False)
+    app.add_api_route("/api/{rest:path}", _no_such_route, methods=list(METHODS), include_in_schema=False)
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.add_middleware(Edge, limit_of=lambda path: config.batch_limit_bytes if path.endswith("/batch") else config.body_limit_bytes)
+    problems.install(app)
+    describe(app, [*{command.body for command in COMMANDS}, RecordSales])
+    return app
+
+
+def _assemble(app: FastAPI, config: Settings) -> None:
+    state = app.state
+    state.settings = config
+    state.engine = engine_for(config, name=NAME)
+    state.redis = Redis.from_url(
+        config.redis_url,
+        socket_timeout=config.redis_timeout_seconds,
+        socket_connect_timeout=config.redis_timeout_seconds,
+        retry=None,
+        protocol=2,
+    )
+    state.tokens = tokens_of(config)
+    state.publisher = ConfirmingPublisher(config.amqp_url, name=NAME, timeout_seconds=config.publish_timeout_seconds)
+    state.canary = Canary(config.amqp_url, state.publisher, name=NAME)
+    state.memory = Memory(state.redis, ttl_seconds=config.fingerprint_ttl_seconds, timeout_seconds=config.redis_timeout_seconds)
+    state.intake = Intake(state.publisher, state.memory, config)
+    state.live = live.Live()
+    state.reader = Reader(state.engine, state.redis, ttl_seconds=config.cache_ttl_seconds, timeout_seconds=config.redis_timeout_seconds)
+
+    def heard(kind: str, content: dict[str, Any]) -> None:
+        if kind == "outcomes":
+            state.intake.heard(content["outcomes"])
+        elif kind == "projected":
+            state.live.heard(content)
+
+    state.announcements = Announcements(config.amqp_url, heard, name=NAME)
+
+
+def _take_commands(app: FastAPI) -> None:
+    state = app.state
+    known = Known(state.engine, state.memory)
+    desk = Desk(state.settings, state.intake, known)
+    for command in COMMANDS:
+        _add(app, command.path, command.method, desk.endpoint(command), command.summary, command_entry(command))
+    path, summary = f"{RECORD_SALE.path}/batch", "Enregistrer des ventes / Record sales"
+    _add(app, path, "POST", BatchDesk(desk, state.intake, known).record, summary, body_entry(RecordSales, {"type": "object"}))
+
+
+def _add(  # noqa: PLR0913 - what a route is made of
+    app: FastAPI, path: str, method: str, endpoint: Callable[[Request], Awaitable[Response]], summary: str, entry: dict[str, Any]
+) -> None:
+    app.router.add_api_route(
+        path,
+        endpoint,
+        methods=[method],
+        status_code=202,
+        summary=summary,
+        tags=["commands"],
+        openapi_extra=entry,
+        response_model=None,
+        route_class_override=CommandRoute,
+        operation_id=f"{method.lower()}_{re.sub(r'[^a-z_]+', '_', path.removeprefix('/api/v2/'))}".strip("_"),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    await _declare(state.settings)
+    await state.publisher.start()
+    await state.announcements.start()
+    log.info("started", port=state.settings.port)
+    yield
+    state.live.close()
+    await state.intake.drain()
+    await state.announcements.close()
+    await state.canary.close()
+    await state.publisher.close()
+    await state.redis.aclose()
+    state.engine.dispose()
+    log.info("stopped")
+
+
+async def _declare(config: Settings) -> None:
+    """Make the topology if the broker is there and lets us; if not, /readyz says so until the publisher finds its exchanges."""
+    try:
+        connection = await connect(config.amqp_url, name=f"{NAME}-topology")
+        try:
+            await declare(await connection.channel())
+        finally:
+            await connection.close()
+    except BrokerUnavailable as error:
+        log.warning("broker_away", error=error.reason)
+
+
+async def _no_such_route() -> None:
+    raise problems.Problem("not_found")
+
+
+async def _page() -> Response:
+    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})

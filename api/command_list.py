@@ -1,0 +1,115 @@
+"""Which commands are there? One row each; routes, OpenAPI entries and the contract tests follow from this list."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from api.commands import Command
+from events.catalogue import ProductDefined, ProductStocked, StoreDefined
+from events.sales import SaleRecorded, SaleReturned, SaleVoided
+from events.stock import DeliveryReceived, StockAdjusted, StockCounted
+from schemas import requests as ask
+
+STORE = "/api/v2/stores/{store_id}"
+
+
+def _of_sale(request: Request, body: Any) -> Mapping[str, Any]:  # noqa: ANN401 - ReturnGoods or VoidSale
+    # Reported at once, the customer is still there and can be refused; reported later, it has happened.
+    return {"sale_id": request.path_params["sale_id"].lower(), "enforce": body.occurred_at is None}
+
+
+def _of_sku(request: Request, _body: object) -> Mapping[str, Any]:
+    return {"sku": request.path_params["sku"]}
+
+
+RECORD_SALE = Command(
+    path=f"{STORE}/sales",
+    method="POST",
+    body=ask.RecordSale,
+    event=SaleRecorded,
+    permission="sale.record",
+    summary="Enregistrer une vente / Record a sale",
+    id_field="sale_id",
+)
+
+COMMANDS = (
+    RECORD_SALE,
+    Command(
+        path=f"{STORE}/sales/{{sale_id}}/returns",
+        method="POST",
+        body=ask.ReturnGoods,
+        event=SaleReturned,
+        permission="sale.return",
+        summary="Reprendre des articles vendus / Take goods back",
+        id_field="return_id",
+        adds=_of_sale,
+        subject="sale_id",
+    ),
+    Command(
+        path=f"{STORE}/sales/{{sale_id}}/void",
+        method="POST",
+        body=ask.VoidSale,
+        event=SaleVoided,
+        permission="sale.void",
+        summary="Annuler une vente / Void a sale",
+        id_field="void_id",
+        adds=_of_sale,
+        subject="sale_id",
+    ),
+    Command(
+        path=f"{STORE}/stock-changes",
+        method="POST",
+        body=ask.AdjustStock,
+        event=StockAdjusted,
+        permission="stock.adjust",
+        summary="Corriger le stock / Adjust stock",
+        id_field="change_id",
+    ),
+    Command(
+        path=f"{STORE}/stock-counts",
+        method="POST",
+        body=ask.CountStock,
+        event=StockCounted,
+        permission="stock.count",
+        summary="Compter le stock / Count stock",
+        id_field="count_id",
+        time_field="counted_at",
+    ),
+    Command(
+        path=f"{STORE}/deliveries",
+        method="POST",
+        body=ask.ReceiveDelivery,
+        event=DeliveryReceived,
+        permission="delivery.record",
+        summary="Recevoir une livraison / Receive a delivery",
+        id_field="delivery_id",
+    ),
+    Command(
+        path=STORE,
+        method="PUT",
+        body=ask.DefineStore,
+        event=StoreDefined,
+        permission="store.define",
+        summary="Ouvrir ou décrire un magasin / Open or describe a store",
+        opens_store=True,
+    ),
+    Command(
+        path="/api/v2/products/{sku}",
+        method="PUT",
+        body=ask.DefineProduct,
+        event=ProductDefined,
+        permission="product.define",
+        summary="Décrire un produit / Describe a product",
+        adds=_of_sku,
+    ),
+    Command(
+        path=f"{STORE}/products/{{sku}}",
+        method="PUT",
+        body=ask.StockProduct,
+        event=ProductStocked,
+        permission="product.stock",
+        summary="Régler un produit d'un magasin / Set a product's limits in a store",
+        adds=_of_sku,
+    ),
+)

@@ -1,0 +1,238 @@
+"""What can a shop tell the system, and how is it checked before the broker gets it?
+
+One way for every command: who asks, the body's shape, its instants, then one event under the client's own id. Nothing is looked up that
+the rules decide later; what is refused here is only what could never be an event.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+import structlog
+from pydantic import ValidationError
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.intake import Intake, Outcome
+from api.known import Known
+from api.problems import Fault, Problem, problem_of
+from api.security import Guard
+from api.tokens import Principal
+from events.base import Event, Shape
+from infra.settings import Settings
+from schemas.envelope import CATALOGUE_STREAM, Accepted, fingerprint
+
+KEYS = UUID("0d8f6a52-7b0e-5c55-9d6e-3c1a1f3f6a01")
+JSON = "application/json"
+MOST_WAIT_SECONDS = 10
+PATH_FORMS = {"store_id": re.compile(r"[a-z0-9-]{1,32}"), "sku": re.compile(r"[A-Za-z0-9._-]{1,64}")}
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its body, the event it becomes, who may give it, and which fields of the body are the envelope's."""
+
+    path: str
+    method: str
+    body: type[Shape]
+    event: type[Event]
+    permission: str
+    summary: str
+    id_field: str | None = None
+    time_field: str = "occurred_at"
+    adds: Callable[[Request, Any], Mapping[str, Any]] = field(default=lambda _request, _body: {})
+    subject: str | None = None
+    opens_store: bool = False
+
+    @property
+    def envelope_fields(self) -> set[str]:
+        """The body's fields that travel in the envelope and not in the event's data."""
+        return {name for name in (self.id_field, self.time_field) if name in self.body.model_fields}
+
+
+class Desk:
+    """Takes commands over HTTP. Holds nothing of its own but its parts."""
+
+    def __init__(self, settings: Settings, intake: Intake, known: Known) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._known = known
+        self._guards: dict[str, Guard] = {}
+
+    def endpoint(self, command: Command) -> Callable[[Request], Awaitable[Response]]:
+        """The handler of one command."""
+        guard = Guard(command.permission)
+
+        async def handle(request: Request) -> Response:
+            who = guard.admit(request)
+            _check_path(request)
+            store_id = await self._stream(request, command)
+            body = _parsed(command.body, await body_of(request))
+            event, data = self._drafted(command, request, who, store_id, body)
+            if event.subject is not None and _given_instant(command, body) is None:
+                await self._known.sale(store_id, event.subject)
+            seconds = _wait_seconds(request)
+            if seconds == 0:
+                await self._intake.accept(event, data)
+                _note(event, request)
+                return _accepted(event)
+            outcome = await self._intake.accept_and_wait(event, data, seconds)
+            _note(event, request)
+            return _answered(event, outcome, seconds)
+
+        return handle
+
+    async def _stream(self, request: Request, command: Command) -> str:
+        """The stream that the event belongs to. Raises Problem unknown_store."""
+        store_id = request.path_params.get("store_id")
+        if store_id is None:
+            return CATALOGUE_STREAM
+        if not command.opens_store:
+            await self._known.store(store_id)
+        return str(store_id)
+
+    def _drafted(self, command: Command, request: Request, who: Principal, store_id: str, body: Shape) -> tuple[Accepted, bytes]:
+        occurred_at = _given_instant(command, body)
+        now = datetime.now(UTC)
+        self.check_instant(occurred_at, now, f"/{command.time_field}")
+        data = data_of(body, command.envelope_fields, command.adds(request, body))
+        event = Accepted(
+            event_id=_event_id(request, store_id, getattr(body, command.id_field) if command.id_field else None),
+            type=command.event.type,
+            version=command.event.version,
+            store_id=store_id,
+            source=source_of(store_id, body),
+            occurred_at=occurred_at or now,
+            received_at=now,
+            data={},
+            fingerprint=fingerprint(command.event.type, store_id, occurred_at, data),
+            actor=who.username,
+            subject=_subject(command, request),
+            traceparent=request.state.traceparent,
+            reply_to="api" if "prefer" in request.headers else None,
+        )
+        return event, data
+
+    def check_instant(self, occurred_at: datetime | None, now: datetime, pointer: str) -> None:
+        """Raise the Problem of an instant too far ahead of `now`, or too long ago."""
+        if occurred_at is None:
+            return
+        if occurred_at > now + timedelta(seconds=self._settings.future_tolerance_seconds):
+            raise Problem("in_the_future", errors=[Fault(pointer, "in_the_future")])
+        if occurred_at < now - timedelta(days=self._settings.backdate_days):
+            raise Problem("too_old", errors=[Fault(pointer, "too_old")])
+
+
+async def body_of(request: Request) -> bytes:
+    """The body of a JSON request. Raises Problem unsupported_media_type; the edge bounds its size."""
+    media = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    if media != JSON or request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem("unsupported_media_type")
+    return await request.body()
+
+
+def data_of(body: Shape, envelope_fields: set[str], adds: Mapping[str, Any]) -> bytes:
+    """The event's data as JSON, always written in the same way: equal requests have equal bytes."""
+    data = body.__pydantic_serializer__.to_json(body, exclude=envelope_fields, exclude_none=True)
+    if not adds:
+        return data
+    return data[:-1] + (b"," if len(data) > 2 else b"") + to_json(dict(adds))[1:]  # noqa: PLR2004 - "{}"
+
+
+def source_of(store_id: str, body: Shape) -> str:
+    """Where a fact comes from, as CloudEvents wants it: the till when there is one."""
+    till_id = getattr(body, "till_id", None)
+    return f"/stores/{store_id}/tills/{till_id}" if till_id else f"/stores/{store_id}"
+
+
+def _check_path(request: Request) -> None:
+    """What is being defined gets its name from the path, so the path is checked like a field."""
+    if request.method == "PUT":
+        names = request.path_params
+        faults = [Fault(f"/{name}", "bad_format") for name, form in PATH_FORMS.items() if name in names and not form.fullmatch(names[name])]
+        if faults or names.get("store_id") == CATALOGUE_STREAM:
+            raise Problem("invalid_content", errors=faults or [Fault("/store_id", "bad_format")])
+
+
+def _parsed(shape: type[Shape], body: bytes) -> Shape:
+    try:
+        return shape.__pydantic_validator__.validate_json(body)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
+def _given_instant(command: Command, body: Shape) -> datetime | None:
+    found: datetime | None = getattr(body, command.time_field, None)
+    return None if found is None else found.astimezone(UTC)
+
+
+def _event_id(request: Request, store_id: str, given: UUID | None) -> UUID:
+    """The command's own id: from the body, else from the Idempotency-Key, else a new one (which nobody can repeat)."""
+    if given is not None:
+        return given
+    key = request.headers.get("idempotency-key", "").strip()
+    if not key:
+        return uuid7()
+    try:
+        return UUID(key)
+    except ValueError:
+        return uuid5(KEYS, f"{store_id}|{key}")
+
+
+def _subject(command: Command, request: Request) -> UUID | None:
+    if command.subject is None:
+        return None
+    try:
+        return UUID(request.path_params[command.subject])
+    except ValueError:
+        raise Problem("unknown_sale") from None
+
+
+def _wait_seconds(request: Request) -> int:
+    """N of ``Prefer: wait=N``, at most 10; 0 when it isn't asked for or can't be read (RFC 7240: then it is ignored)."""
+    for preference in request.headers.get("prefer", "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name.lower() == "wait" and value.strip('"').isdigit():
+            return min(int(value.strip('"')[:4]), MOST_WAIT_SECONDS)
+    return 0
+
+
+def _location(event: Accepted) -> str:
+    return f"/api/v2/events/{event.event_id}"
+
+
+def _accepted(event: Accepted, headers: Mapping[str, str] | None = None) -> Response:
+    content = b'{"event_id":"%b","status":"accepted","store_id":"%b"}' % (str(event.event_id).encode(), event.store_id.encode())
+    return Response(content, 202, {"location": _location(event), **(headers or {})}, JSON)
+
+
+def _answered(event: Accepted, outcome: Outcome | None, seconds: int) -> Response:
+    applied = {"Preference-Applied": f"wait={seconds}"}
+    if outcome is None:
+        return _accepted(event, applied)
+    match outcome["outcome"]:
+        case "recorded":
+            content = {"event_id": event.event_id, "status": "recorded", "store_id": event.store_id, "seq": outcome["seq"]}
+            return Response(to_json(content), 201, {"location": _location(event), **applied}, JSON)
+        case "refused":
+            members = {"event_id": str(event.event_id), "seq": outcome["seq"], **(outcome.get("effect") or {})}
+            raise Problem(outcome["reason"], members=members, headers={"Location": _location(event), **applied})
+        case _:
+            raise Problem("idempotency_mismatch", headers=applied)
+
+
+def _note(event: Accepted, request: Request) -> None:
+    log.info(
+        "accepted",
+        event_id=str(event.event_id),
+        type=event.type,
+        store_id=event.store_id,
+        trace_id=request.state.trace_id,
+        request_id=request.state.request_id,
+    )

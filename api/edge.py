@@ -1,0 +1,103 @@
+"""What happens to every request before anything else, and after everything else?
+
+It gets its ids (X-Request-ID, traceparent), its body is counted as it comes, it is timed and counted by route, and a request that failed
+or was slow is logged. One pure ASGI middleware: three stacked ones cost 60 µs more a request.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from secrets import token_hex
+from time import perf_counter
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import metrics
+from api.problems import Problem
+
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+SLOW_SECONDS = 1.0
+SERVER_ERROR = 500
+log = structlog.get_logger(__name__)
+
+
+class Edge:
+    """The outermost layer. `limit_of` tells how many bytes the body of a path may have."""
+
+    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int]) -> None:
+        self._app = app
+        self._limit_of = limit_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; anything else (lifespan) passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        request_id, state["trace_id"], state["traceparent"] = _ids(scope["headers"])
+        state["request_id"] = request_id
+        began = perf_counter()
+        status = SERVER_ERROR
+
+        async def answered(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, _counted(receive, self._limit_of(scope["path"]), scope["headers"]), answered)
+        finally:
+            _note(scope, status, perf_counter() - began)
+
+
+def _ids(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, str]:
+    request_id = trace = None
+    for name, value in headers:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            request_id = value.decode("ascii")
+        elif name == b"traceparent":
+            trace = TRACEPARENT.fullmatch(value)
+    trace_id = trace[1].decode() if trace and trace[1] != b"0" * 32 else token_hex(16)
+    flags = trace[3].decode() if trace else "01"
+    return request_id or token_hex(16), trace_id, f"00-{trace_id}-{token_hex(8)}-{flags}"
+
+
+def _counted(receive: Receive, limit: int, headers: Iterable[tuple[bytes, bytes]]) -> Receive:
+    """`receive` that refuses what is larger than `limit` bytes: at once when it says so itself, else as soon as it is."""
+    told = next((value for name, value in headers if name == b"content-length"), b"")
+    too_large = told.isdigit() and int(told[:12]) > limit
+    taken = 0
+
+    async def counted() -> Message:
+        nonlocal taken
+        if too_large:
+            raise Problem("too_large", limit=limit)
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise Problem("too_large", limit=limit)
+        return message
+
+    return counted
+
+
+def _note(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "unmatched")
+    method = scope["method"] if route != "unmatched" else "ANY"
+    metrics.http_requests.labels(method, route, str(status)).inc()
+    metrics.http_seconds.labels(method, route).observe(seconds)
+    if status >= SERVER_ERROR or (seconds > SLOW_SECONDS and not route.endswith("/live")):
+        state: dict[str, Any] = scope["state"]
+        log.warning(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            seconds=round(seconds, 4),
+            trace_id=state["trace_id"],
+            request_id=state["request_id"],
+        )

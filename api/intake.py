@@ -1,0 +1,98 @@
+"""How does a command become an accepted event?
+
+It is given to the broker together with whatever else waits at that moment (group commit), and only the broker's confirm makes it
+accepted. Nothing is remembered here but who waits for an outcome.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from api import metrics
+from api.problems import Problem
+from infra.connection import BrokerUnavailable
+from infra.group_commit import GroupCommit
+from infra.memory import Memory
+from infra.publisher import ConfirmingPublisher
+from infra.settings import Settings
+from infra.topology import INTAKE, INTAKE_KEY
+from schemas.envelope import BATCH_CONTENT_TYPE, Accepted, encode_accepted, join
+
+APP_ID = "api"
+Outcome = dict[str, Any]
+
+
+class Intake:
+    """Accepts events, and tells those who ask what became of them."""
+
+    def __init__(self, publisher: ConfirmingPublisher, memory: Memory, settings: Settings) -> None:
+        self._publisher = publisher
+        self._memory = memory
+        self._group = GroupCommit(
+            self._send,
+            in_flight=settings.publish_in_flight,
+            group_events=settings.publish_group_events,
+            group_bytes=settings.publish_group_bytes,
+            backlog_events=settings.publish_backlog_events,
+        )
+        self._waiters: dict[UUID, list[asyncio.Future[Outcome]]] = defaultdict(list)
+
+    async def accept(self, event: Accepted, data: bytes) -> None:
+        """Return when the broker has the event. Raises Problem idempotency_mismatch or broker_unavailable."""
+        if not await self._memory.agrees(event.event_id, event.fingerprint):
+            metrics.commands.labels(event.type, "mismatch").inc()
+            raise Problem("idempotency_mismatch")
+        try:
+            await self._group.submit(encode_accepted(event, data))
+        except BrokerUnavailable as error:
+            metrics.commands.labels(event.type, "unavailable").inc()
+            raise _away(error) from error
+        metrics.commands.labels(event.type, "accepted").inc()
+
+    async def accept_many(self, events: Sequence[tuple[Accepted, bytes]]) -> list[bool]:
+        """The same for many; False where the id is known with other content. Raises Problem broker_unavailable for all of them."""
+        agreed = await self._memory.agree([(event.event_id, event.fingerprint) for event, _ in events])
+        items = [encode_accepted(event, data) for (event, data), fine in zip(events, agreed, strict=True) if fine]
+        try:
+            await self._group.submit_many(items)
+        except BrokerUnavailable as error:
+            raise _away(error) from error
+        if events:
+            metrics.commands.labels(events[0][0].type, "accepted").inc(len(items))
+        return agreed
+
+    async def accept_and_wait(self, event: Accepted, data: bytes, seconds: float) -> Outcome | None:
+        """Accept the event and wait for its outcome: None when it isn't there in time."""
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiters[event.event_id].append(outcome)
+        try:
+            await self.accept(event, data)
+            async with asyncio.timeout(seconds):
+                return await outcome
+        except TimeoutError:
+            return None
+        finally:
+            waiting = self._waiters[event.event_id]
+            waiting.remove(outcome)
+            if not waiting:
+                del self._waiters[event.event_id]
+
+    def heard(self, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes that the stock writer announced; those nobody here waits for are for another instance."""
+        for outcome in outcomes:
+            for waiter in self._waiters.get(UUID(outcome["event_id"]), ()):
+                if not waiter.done():
+                    waiter.set_result(outcome)
+
+    async def drain(self) -> None:
+        """Take nothing more, and return when everything taken is confirmed or refused."""
+        await self._group.drain()
+
+    async def _send(self, items: list[bytes]) -> None:
+        await self._publisher.publish(INTAKE, INTAKE_KEY, join(items), content_type=BATCH_CONTENT_TYPE, type="accepted", app_id=APP_ID)
+
+
+def _away(error: BrokerUnavailable) -> Problem:
+    return Problem("broker_unavailable", headers={"Retry-After": "2"}, reason=error.reason)

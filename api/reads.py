@@ -1,0 +1,220 @@
+"""What can be read of shops, products, stock and sales?"""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import Connection
+
+from api.problems import Problem
+from api.reading import Page, Reader, after_of, paged
+from api.security import Guard, stores_to_read
+from api.tokens import Principal
+from projections.standing import Standing, log_standing
+from stock import catalogue, holdings, ledger
+
+router = APIRouter(prefix="/api/v2")
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+After = Annotated[str | None, Query(max_length=512)]
+Words = Annotated[str | None, Query(max_length=200)]
+StoreFilter = Annotated[str | None, Query(max_length=32)]
+Form = Annotated[Literal["json", "csv"] | None, Query(alias="format")]
+
+
+def reader_of(request: Request) -> Reader:
+    """The process's reader."""
+    found: Reader = request.app.state.reader
+    return found
+
+
+Reading = Annotated[Reader, Depends(reader_of)]
+
+
+def _whole_log(stores: frozenset[str] | None) -> Callable[[Connection], Standing]:
+    return lambda connection: log_standing(connection, stores)
+
+
+@router.get("/stores", summary="Magasins / Stores", tags=["stores"])
+async def list_stores(
+    request: Request,
+    who: Annotated[Principal, Depends(Guard("store.read"))],
+    reader: Reading,
+    limit: Limit = 50,
+    after: After = None,
+    form: Form = None,
+) -> Response:
+    """The stores that the caller may see, by id."""
+    del form
+    stores = stores_to_read(who, "store.read", None)
+    place = after_of(after, str)
+
+    def find(connection: Connection) -> Page:
+        return paged(catalogue.stores(connection, stores, after=place, limit=limit + 1), limit, "store_id")
+
+    return await reader.answer(request, who, _whole_log(stores), find)
+
+
+@router.get("/stores/{store_id}", summary="Un magasin / One store", tags=["stores"])
+async def show_store(request: Request, store_id: str, who: Annotated[Principal, Depends(Guard("store.read"))], reader: Reading) -> Response:
+    """One store."""
+    only = frozenset({store_id})
+
+    def find(connection: Connection) -> Page:
+        return Page(_one(catalogue.stores(connection, only, after=None, limit=1), "unknown_store"))
+
+    return await reader.answer(request, who, _whole_log(only), find)
+
+
+@router.get("/products", summary="Recherche de produits / Product search", tags=["products"])
+async def search_products(  # noqa: PLR0913 - one argument a query parameter
+    request: Request,
+    who: Annotated[Principal, Depends(Guard("product.read"))],
+    reader: Reading,
+    search: Words = None,
+    category: Words = None,
+    barcode: Annotated[str | None, Query(max_length=32)] = None,
+    limit: Limit = 50,
+    after: After = None,
+    form: Form = None,
+) -> Response:
+    """Products whose SKU, names, category or barcode hold every word of `search`, whatever its case and accents; by SKU."""
+    del form
+    place = after_of(after, str)
+
+    def find(connection: Connection) -> Page:
+        rows = catalogue.products(
+            connection, catalogue.Wanted(search=search, category=category, barcode=barcode), after=place, limit=limit + 1
+        )
+        return paged(rows, limit, "sku")
+
+    return await reader.answer(request, who, _whole_log(frozenset()), find)
+
+
+@router.get("/products/{sku}", summary="Un produit / One product", tags=["products"])
+async def show_product(request: Request, sku: str, who: Annotated[Principal, Depends(Guard("product.read"))], reader: Reading) -> Response:
+    """One product."""
+
+    def find(connection: Connection) -> Page:
+        return Page(_one(catalogue.products(connection, catalogue.Wanted(sku=sku), after=None, limit=1), "unknown_product"))
+
+    return await reader.answer(request, who, _whole_log(frozenset()), find)
+
+
+@router.get("/stock", summary="Stock", tags=["stock"])
+async def list_stock(  # noqa: PLR0913 - one argument a query parameter
+    request: Request,
+    who: Annotated[Principal, Depends(Guard("stock.read"))],
+    reader: Reading,
+    store: StoreFilter = None,
+    sku: Annotated[str | None, Query(max_length=64)] = None,
+    search: Words = None,
+    status: Literal["ok", "low", "out", "negative"] | None = None,
+    limit: Limit = 50,
+    after: After = None,
+    form: Form = None,
+) -> Response:
+    """What is on hand, by store and SKU."""
+    del form
+    stores = stores_to_read(who, "stock.read", store)
+    place = after_of(after, str, str)
+    wanted = holdings.Wanted(stores=stores, sku=sku, search=search, status=status)
+
+    def find(connection: Connection) -> Page:
+        return paged(holdings.levels(connection, wanted, after=place, limit=limit + 1), limit, "store_id", "sku")
+
+    return await reader.answer(request, who, _whole_log(stores), find)
+
+
+@router.get("/stores/{store_id}/stock/{sku}/movements", summary="Mouvements de stock / Stock movements", tags=["stock"])
+async def list_movements(  # noqa: PLR0913 - one argument a query parameter
+    request: Request,
+    store_id: str,
+    sku: str,
+    who: Annotated[Principal, Depends(Guard("stock.read"))],
+    reader: Reading,
+    limit: Limit = 50,
+    after: After = None,
+    form: Form = None,
+) -> Response:
+    """The ledger of one SKU in one store, latest first."""
+    del form
+    place = after_of(after, str, str, int)
+    only = frozenset({store_id})
+
+    def find(connection: Connection) -> Page:
+        rows = holdings.movements(connection, store_id, sku, after=place, limit=limit + 1)
+        return paged(rows, limit, "effective_at", "event_id", "line")
+
+    return await reader.answer(request, who, _whole_log(only), find)
+
+
+@router.get("/stores/{store_id}/sales", summary="Ventes d'un magasin / Sales of a store", tags=["sales"])
+async def list_sales(  # noqa: PLR0913 - one argument a query parameter
+    request: Request,
+    store_id: str,
+    who: Annotated[Principal, Depends(Guard("sale.read"))],
+    reader: Reading,
+    since: Annotated[date | None, Query(alias="from")] = None,
+    through: Annotated[date | None, Query(alias="to")] = None,
+    till: Annotated[str | None, Query(max_length=64)] = None,
+    status: Literal["recorded", "voided", "returned"] | None = None,
+    limit: Limit = 50,
+    after: After = None,
+    form: Form = None,
+) -> Response:
+    """Sales of the business days asked for, latest first."""
+    del form
+    place = after_of(after, str, str)
+    wanted = ledger.Wanted(store_id=store_id, since=since, through=through, till_id=till, status=status)
+
+    def find(connection: Connection) -> Page:
+        return paged(ledger.sales(connection, wanted, after=place, limit=limit + 1), limit, "local_at", "sale_id")
+
+    return await reader.answer(request, who, _whole_log(frozenset({store_id})), find)
+
+
+@router.get("/stores/{store_id}/sales/{sale_id}", summary="Une vente / One sale", tags=["sales"])
+async def show_sale(
+    request: Request, store_id: str, sale_id: UUID, who: Annotated[Principal, Depends(Guard("sale.read"))], reader: Reading
+) -> Response:
+    """One sale with its lines, its void and its returns."""
+
+    def find(connection: Connection) -> Page:
+        found = ledger.sale(connection, store_id, sale_id)
+        if found is None:
+            raise Problem("unknown_sale")
+        return Page(found)
+
+    return await reader.answer(request, who, _whole_log(frozenset({store_id})), find)
+
+
+@router.get("/cases", summary="Dossiers d'écart / Discrepancy cases", tags=["cases"])
+async def list_cases(  # noqa: PLR0913 - one argument a query parameter
+    request: Request,
+    who: Annotated[Principal, Depends(Guard("case.read"))],
+    reader: Reading,
+    store: StoreFilter = None,
+    kind: Annotated[str | None, Query(max_length=32)] = None,
+    status: Literal["open"] | None = None,
+    limit: Limit = 50,
+    after: After = None,
+    form: Form = None,
+) -> Response:
+    """What contradicts itself, by store and in the order of discovery."""
+    del form, status
+    stores = stores_to_read(who, "case.read", store)
+    place = after_of(after, str, int)
+
+    def find(connection: Connection) -> Page:
+        return paged(ledger.cases(connection, stores, kind, after=place, limit=limit + 1), limit, "store_id", "seq")
+
+    return await reader.answer(request, who, _whole_log(stores), find)
+
+
+def _one(rows: list[dict[str, Any]], code: str) -> dict[str, Any]:
+    if not rows:
+        raise Problem(code)
+    return rows[0]

@@ -1,0 +1,104 @@
+"""Which reports are there, and what do they say? One route a projection, made from its declaration."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import Connection
+
+from api.problems import Fault, Problem
+from api.reading import Page, after_of
+from api.reads import After, Reading, StoreFilter
+from api.security import Guard, stores_to_read
+from api.tokens import Principal
+from projections import PROJECTIONS, Projection
+from projections.query import NoSuchGroup, Question, answer, dimensions, grouping
+from projections.standing import projection_standing
+
+PERMISSION = "report.read"
+MOST_ROWS = 10_000
+
+
+def router() -> APIRouter:
+    """The routes of every projection that is declared when the API starts."""
+    made = APIRouter(prefix="/api/v2", tags=["reports"])
+    made.add_api_route("/reports", _list_reports, summary="Rapports / Reports")
+    for projection in PROJECTIONS.values():
+        made.add_api_route(
+            f"/reports/{projection.name}",
+            _endpoint(projection),
+            name=f"report_{projection.name.replace('-', '_')}",
+            summary=projection.question,
+            description=_description(projection),
+        )
+    return made
+
+
+async def _list_reports(who: Annotated[Principal, Depends(Guard(PERMISSION))]) -> dict[str, Any]:
+    """Every report with its groupings and the dictionary of its measures."""
+    del who
+    return {"items": [_told(projection) for projection in PROJECTIONS.values()]}
+
+
+def _endpoint(projection: Projection) -> Callable[..., Awaitable[Response]]:
+    async def report(  # noqa: PLR0913 - one argument a query parameter
+        request: Request,
+        who: Annotated[Principal, Depends(Guard(PERMISSION))],
+        reader: Reading,
+        since: Annotated[date | None, Query(alias="from")] = None,
+        through: Annotated[date | None, Query(alias="to")] = None,
+        store: StoreFilter = None,
+        sku: Annotated[str | None, Query(max_length=64)] = None,
+        category: Annotated[str | None, Query(max_length=200)] = None,
+        group_by: Annotated[list[str] | None, Query(max_length=8)] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
+        after: After = None,
+        form: Annotated[Literal["json", "csv"] | None, Query(alias="format")] = None,
+    ) -> Response:
+        del form
+        stores = stores_to_read(who, PERMISSION, store)
+        start = int((after_of(after, int) or (0,))[0])
+        question = Question(
+            group_by=_grouping(projection, group_by or ()),
+            since=since,
+            through=through,
+            stores=stores,
+            sku=sku,
+            category=category,
+            offset=start,
+            limit=limit + 1,
+        )
+
+        def find(connection: Connection) -> Page:
+            rows = answer(connection, projection, question)
+            return Page(rows[:limit], (start + limit,) if len(rows) > limit else None)
+
+        return await reader.answer(request, who, lambda connection: projection_standing(connection, projection.name, stores), find)
+
+    return report
+
+
+def _grouping(projection: Projection, asked: Sequence[str]) -> list[str]:
+    names = [name for part in asked for name in part.split(",") if name]
+    try:
+        return grouping(projection, names)
+    except NoSuchGroup:
+        raise Problem("invalid_content", errors=[Fault("/group_by", "bad_format")]) from None
+
+
+def _description(projection: Projection) -> str:
+    rows = "\n".join(f"* `{measure.name}` ({measure.unit}) = `{measure.formula}`: {measure.en}." for measure in projection.measures)
+    return f"{projection.question}\n\nGrouped by {', '.join(f'`{name}`' for name in dimensions(projection))}.\n\n{rows}"
+
+
+def _told(projection: Projection) -> dict[str, Any]:
+    return {
+        "name": projection.name,
+        "question": projection.question,
+        "group_by": dimensions(projection),
+        "parameters": ["from", "to", "store", "sku", "category", "group_by", "limit", "after", "format"],
+        "measures": [
+            {"name": each.name, "formula": each.formula, "unit": each.unit, "fr": each.fr, "en": each.en} for each in projection.measures
+        ],
+    }

@@ -1,0 +1,118 @@
+"""Where does a message go that can't be handled, so that nothing is lost and someone can understand it?
+
+Into PostgreSQL, in a transaction, before it is acknowledged. The id is derived from the message and the place in it: parking the
+same one again after a crash changes nothing.
+"""
+
+import re
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from sqlalchemy import CheckConstraint, Column, Connection, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid, func, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from infra.database import metadata
+
+LETTERS = uuid5(NAMESPACE_URL, "urn:magasin:dead-letters")
+STACK_CHARACTERS = 16_000
+ERROR_CHARACTERS = 2_000
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("message_id", Text, nullable=False),
+    Column("event_id", Uuid),
+    Column("type", Text),
+    Column("store_id", Text),
+    Column("consumer", Text, nullable=False),
+    Column("exchange", Text, nullable=False),
+    Column("routing_key", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("traceparent", Text),
+    Column("reason", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("stack", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("failed_at", DateTime(timezone=True), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    CheckConstraint("status IN ('waiting', 'redriving', 'redriven', 'parked', 'edited')", name="status"),
+)
+Index("ix_dead_letter_event_id", dead_letter.c.event_id)
+Index("ix_dead_letter_status", dead_letter.c.status, dead_letter.c.fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message, or one event of it, that could not be handled. `payload` is what was sent, byte for byte."""
+
+    message_id: str
+    place: int
+    consumer: str
+    exchange: str
+    routing_key: str
+    headers: Mapping[str, Any]
+    reason: str
+    error: BaseException
+    attempts: int
+    failed_at: datetime
+    payload: bytes
+    event_id: UUID | None = None
+    type: str | None = None
+    store_id: str | None = None
+    traceparent: str | None = None
+
+
+def park(connection: Connection, letters: Iterable[Letter]) -> int:
+    """Keep the letters; answers how many are new."""
+    rows = [_row(letter) for letter in letters]
+    if not rows:
+        return 0
+    statement = insert(dead_letter).on_conflict_do_nothing(index_elements=["id"]).returning(dead_letter.c.id)
+    return len(connection.execute(statement, rows).all())
+
+
+def waiting(connection: Connection) -> int:
+    """How many dead letters nobody has dealt with yet."""
+    return connection.execute(select(func.count()).where(dead_letter.c.status == "waiting")).scalar_one()
+
+
+def error_fingerprint(error: BaseException, type_: str | None) -> str:
+    """Equal for errors of one kind: the class, the event type and the message without its numbers and ids."""
+    words = re.sub(r"[0-9a-f]{8,}|\d+|'[^']*'", "#", str(error).split("\n", 1)[0].lower())
+    return blake2b(f"{type(error).__name__}|{type_}|{words}".encode(), digest_size=6).hexdigest()
+
+
+def _row(letter: Letter) -> dict[str, Any]:
+    return {
+        "id": uuid5(LETTERS, f"{letter.consumer}|{letter.message_id}|{letter.place}"),
+        "message_id": letter.message_id,
+        "event_id": letter.event_id,
+        "type": letter.type,
+        "store_id": letter.store_id,
+        "consumer": letter.consumer,
+        "exchange": letter.exchange,
+        "routing_key": letter.routing_key,
+        "headers": {name: str(value) for name, value in letter.headers.items()},
+        "traceparent": letter.traceparent,
+        "reason": letter.reason,
+        "error": _printable(f"{type(letter.error).__name__}: {letter.error}", ERROR_CHARACTERS),
+        "stack": _printable("".join(traceback.format_exception(letter.error)), STACK_CHARACTERS),
+        "attempts": letter.attempts,
+        "fingerprint": error_fingerprint(letter.error, letter.type),
+        "failed_at": letter.failed_at,
+        "status": "waiting",
+        "payload": letter.payload,
+    }
+
+
+def _printable(words: str, most: int) -> str:
+    # PostgreSQL's text takes no NUL and no lone surrogate, and a poisonous message is where those come from.
+    return words[:most].replace("\x00", "�").encode("utf-8", "replace").decode()

@@ -1,0 +1,31 @@
+"""Which errors pass by themselves, and which come back however often one tries?"""
+
+from psycopg import errors
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+PASSING = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.LockNotAvailable,
+    errors.QueryCanceled,
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+    errors.TooManyConnections,
+    errors.DiskFull,
+    errors.OutOfMemory,
+    errors.ReadOnlySqlTransaction,
+)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the database is away, busy or full: then the work is kept and done again later. Anything else is the work's own fault."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated or isinstance(error.orig, PASSING):
+        return True
+    # Without an SQLSTATE the server never answered: the connection was refused or broke.
+    return isinstance(error, OperationalError | InterfaceError) and getattr(error.orig, "sqlstate", None) is None

@@ -1,0 +1,11 @@
+"""The questions headquarters asks: one file each. Importing this package declares every projection that lies in it."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from projections.base import PROJECTIONS, Projection
+
+for found in iter_modules(__path__):
+    import_module(f"{__name__}.{found.name}")
+
+__all__ = ["PROJECTIONS", "Projection"]

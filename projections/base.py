@@ -1,0 +1,108 @@
+"""What is a projection, and what does declaring one bring along?
+
+A projection answers one question with tables of additive cells. Declaring a subclass registers it: the projector maintains it, its report
+route and OpenAPI entry appear, and the idempotence and rebuild tests run on it. `increments` is a pure function of the events, so live
+projecting, catching up and rebuilding are the same code.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from sqlalchemy import BigInteger, Column, Connection, Date, PrimaryKeyConstraint, SmallInteger, Table, Text, text
+
+from infra.database import metadata
+from schemas.envelope import Recorded
+
+Key = tuple[Any, ...]
+Cells = dict[Key, list[int]]
+KEY_TYPES = {"store_id": Text, "business_date": Date, "sku": Text, "hour": SmallInteger}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure: its name, how it is made of the columns of a cell, its unit, and what it means in both languages."""
+
+    name: str
+    formula: str
+    unit: Literal["count", "units", "money"]
+    fr: str
+    en: str
+
+
+class Projection(ABC):
+    """`name` is the report's name in the URL; `tables` go from the coarsest to the finest; `group_by` is the default grouping."""
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+    tables: ClassVar[tuple[Table, ...]]
+    measures: ClassVar[tuple[Measure, ...]]
+    group_by: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls) -> None:
+        """Register the projection. Raises TypeError when its name is taken."""
+        super().__init_subclass__()
+        if cls.name in PROJECTIONS:
+            message = f"two projections are called {cls.name}"
+            raise TypeError(message)
+        PROJECTIONS[cls.name] = cls()
+
+    @abstractmethod
+    def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
+        """What these events add to which cells. Pure: no clock, no database, nothing but the events."""
+
+    def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        """Add what the events say, in the transaction that also moves the checkpoint."""
+        for table, cells in self.increments(events).items():
+            add(connection, table, cells)
+
+
+PROJECTIONS: dict[str, Projection] = {}
+
+
+def cell_table(schema: str, name: str, keys: Sequence[str], measures: Iterable[str]) -> Table:
+    """A table of additive cells in the projection's own schema: one row a key, one whole number a measure."""
+    return Table(
+        name,
+        metadata,
+        *(Column(key, KEY_TYPES[key], nullable=False) for key in keys),
+        *(Column(measure, BigInteger, nullable=False) for measure in measures),
+        PrimaryKeyConstraint(*keys),
+        schema=schema,
+        postgresql_with={"fillfactor": "80"},
+    )
+
+
+def bump(cells: Cells, key: Key, *amounts: int) -> None:
+    """Add amounts to a cell, measure by measure."""
+    found = cells.get(key)
+    if found is None:
+        cells[key] = list(amounts)
+        return
+    for place, amount in enumerate(amounts):
+        found[place] += amount
+
+
+def add(connection: Connection, table: Table, cells: Cells) -> None:
+    """Add increments to a cell table in one statement; keys sorted, so that competing projectors can't deadlock."""
+    if not cells:
+        return
+    keys = [column.name for column in table.primary_key.columns]
+    measures = [column.name for column in table.columns if column.name not in keys]
+    rows = sorted(cells.items())
+    values: dict[str, list[Any]] = {name: [key[place] for key, _ in rows] for place, name in enumerate(keys)}
+    values |= {name: [amounts[place] for _, amounts in rows] for place, name in enumerate(measures)}
+    connection.execute(text(_add_sql(table, keys, measures)), values)
+
+
+def _add_sql(table: Table, keys: Sequence[str], measures: Sequence[str]) -> str:
+    # Names come from the tables that the code declares, never from outside.
+    target = f"{table.schema}.{table.name}"
+    arrays = ", ".join(f"CAST(:{column.name} AS {column.type.compile()}[])" for column in table.columns)
+    changed = ", ".join(f"{name} = cell.{name} + excluded.{name}" for name in measures)
+    names = ", ".join((*keys, *measures))
+    return (
+        f"INSERT INTO {target} AS cell ({names}) SELECT * FROM unnest({arrays}) "  # noqa: S608
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
+    )

@@ -1,0 +1,105 @@
+"""How far has each projection come in each store's log?"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Connection, DateTime, Integer, PrimaryKeyConstraint, Table, Text, text
+
+from infra.database import metadata
+
+LIVE = 0
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("projection", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("store_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("error", Text),
+    Column("failed_seq", BigInteger),
+    Column("moved_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("projection", "generation", "store_id"),
+    CheckConstraint("state IN ('live', 'stalled', 'paused')", name="state"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+_OPEN = text("""
+    INSERT INTO checkpoint (projection, generation, store_id, seq, state, moved_at)
+    SELECT projection, :generation, store_id, 0, 'live', now()
+    FROM unnest(CAST(:projections AS text[])) AS projection, unnest(CAST(:stores AS text[])) AS store_id
+    ORDER BY projection, store_id
+    ON CONFLICT DO NOTHING
+""")
+_LOCK = text("""
+    SELECT projection, store_id, seq, state FROM checkpoint
+    WHERE generation = :generation AND projection = ANY(CAST(:projections AS text[])) AND store_id = ANY(CAST(:stores AS text[]))
+    ORDER BY projection, store_id
+    FOR UPDATE
+""")
+_MOVE = text("""
+    UPDATE checkpoint SET seq = row.seq, moved_at = now()
+    FROM unnest(CAST(:projections AS text[]), CAST(:stores AS text[]), CAST(:seqs AS bigint[])) AS row(projection, store_id, seq)
+    WHERE checkpoint.generation = :generation AND checkpoint.projection = row.projection AND checkpoint.store_id = row.store_id
+""")
+_STALL = text("""
+    UPDATE checkpoint SET state = 'stalled', error = :error, failed_seq = :seq, moved_at = now()
+    WHERE projection = :projection AND generation = :generation AND store_id = :store_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The position of one projection in one store. A stalled or paused one stays where it is."""
+
+    seq: int
+    state: str
+
+
+def lock(connection: Connection, projections: Iterable[str], stores: Iterable[str]) -> dict[tuple[str, str], Mark]:
+    """Lock the live checkpoints of these projections and stores, in one order; new ones start at 0."""
+    wanted = {"generation": LIVE, "projections": sorted(projections), "stores": sorted(stores)}
+    found = _locked(connection, wanted)
+    if len(found) < len(wanted["projections"]) * len(wanted["stores"]):  # type: ignore[arg-type]
+        connection.execute(_OPEN, wanted)
+        found = _locked(connection, wanted)
+    return found
+
+
+def move(connection: Connection, marks: Mapping[tuple[str, str], int]) -> None:
+    """Set the positions of locked checkpoints."""
+    if marks:
+        connection.execute(
+            _MOVE,
+            {
+                "generation": LIVE,
+                "projections": [projection for projection, _ in marks],
+                "stores": [store_id for _, store_id in marks],
+                "seqs": list(marks.values()),
+            },
+        )
+
+
+def stall(connection: Connection, projection: str, store_id: str, seq: int, error: str) -> None:
+    """Stop a projection for one store at the event that it can't apply, and keep the error for whoever mends it."""
+    connection.execute(_STALL, {"projection": projection, "generation": LIVE, "store_id": store_id, "seq": seq, "error": error[:4_000]})
+
+
+def behind(connection: Connection, projections: Iterable[str]) -> dict[str, int]:
+    """The stores for which some of these live projections haven't reached the end of the log, each with that end."""
+    rows = connection.execute(
+        text("""
+            SELECT h.store_id, h.seq
+            FROM store_head h CROSS JOIN unnest(CAST(:projections AS text[])) AS name(projection)
+            LEFT JOIN checkpoint c ON c.store_id = h.store_id AND c.projection = name.projection AND c.generation = :generation
+            WHERE h.seq > coalesce(c.seq, 0) AND coalesce(c.state, 'live') = 'live'
+            GROUP BY h.store_id, h.seq
+        """),
+        {"projections": list(projections), "generation": LIVE},
+    )
+    return {row.store_id: row.seq for row in rows}
+
+
+def _locked(connection: Connection, wanted: Mapping[str, object]) -> dict[tuple[str, str], Mark]:
+    return {(row.projection, row.store_id): Mark(row.seq, row.state) for row in connection.execute(_LOCK, wanted)}

@@ -1,0 +1,32 @@
+"""At which hours of its day does each store sell?"""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Table
+
+from projections.base import Cells, Projection, bump, cell_table
+from projections.daily_sales import REVENUE, SALES, UNITS
+from projections.facts import sale_facts
+from schemas.envelope import Recorded
+
+store_hour = cell_table("hourly_sales", "store_hour", ("store_id", "business_date", "hour"), ("sales", "units", "revenue_cents"))
+
+
+class HourlySales(Projection):
+    """Sales, units and revenue of each store, business day and hour of the shop's own clock."""
+
+    name = "hourly-sales"
+    question = "At which hours of its day does each store sell?"
+    tables = (store_hour,)
+    measures = (SALES, UNITS, REVENUE)
+    group_by = ("business_date", "hour")
+
+    def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
+        """Cells of the hour; a void undoes the hour of its sale, a refund lowers the hour of its return."""
+        hours: Cells = {}
+        for fact in sale_facts(events):
+            sold = {"sale": 1, "void": -1}.get(fact.kind, 0)
+            units = sum(units for _, units, _ in fact.lines)
+            paid = sum(paid for _, _, paid in fact.lines)
+            bump(hours, (fact.store_id, fact.local_at.date(), fact.local_at.hour), sold, sold * units, (sold or -1) * paid)
+        return {store_hour: hours}

@@ -1,0 +1,74 @@
+"""What may a client ask? The bodies of the commands: the details of a fact, plus its own id and instant."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+
+from events.base import Shape
+from events.catalogue import ProductDetails, StockedDetails, StoreDetails
+from events.fields import Instant
+from events.sales import ReturnDetails, SaleDetails, VoidDetails
+from events.stock import AdjustmentDetails, CountDetails, DeliveryDetails
+
+MAX_BATCH = 500
+
+
+class RecordSale(SaleDetails):
+    """A sale that happened. Without `sale_id` the Idempotency-Key names it; without `occurred_at` it happened now."""
+
+    sale_id: UUID | None = None
+    occurred_at: Instant | None = None
+
+
+class RecordSales(Shape):
+    """Many sales at once; each is checked by itself, and the valid ones are taken."""
+
+    sales: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class ReturnGoods(ReturnDetails):
+    """Goods that came back. With `occurred_at` it is reported afterwards: then more than was sold is recorded and opens a case."""
+
+    return_id: UUID | None = None
+    occurred_at: Instant | None = None
+
+
+class VoidSale(VoidDetails):
+    """A sale that never happened."""
+
+    void_id: UUID | None = None
+    occurred_at: Instant | None = None
+
+
+class AdjustStock(AdjustmentDetails):
+    """Stock that was found to have changed."""
+
+    change_id: UUID | None = None
+    occurred_at: Instant | None = None
+
+
+class CountStock(CountDetails):
+    """What lay on the shelves at `counted_at` (now, when it isn't given)."""
+
+    count_id: UUID | None = None
+    counted_at: Instant | None = None
+
+
+class ReceiveDelivery(DeliveryDetails):
+    """Goods that a supplier brought."""
+
+    delivery_id: UUID | None = None
+    occurred_at: Instant | None = None
+
+
+class DefineStore(StoreDetails):
+    """How a shop is from now on."""
+
+
+class DefineProduct(ProductDetails):
+    """How a product is from now on."""
+
+
+class StockProduct(StockedDetails):
+    """A shop's own limits and price for a product from now on."""

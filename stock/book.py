@@ -1,0 +1,110 @@
+"""What may the rules look at while they decide about one batch?
+
+A `Book` holds the shops, levels, sales and counts that the batch touches. It is filled by `stock.store`, kept current as the events of
+the batch are decided one after the other, and knows no database.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from events.cases import CaseKind
+from events.fields import Sku
+from schemas.envelope import Outcome
+from stock.rules import Level, Movement
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What the rules need to know of a store."""
+
+    zone: ZoneInfo
+    oversell: str = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class SoldLine:
+    """One line of a recorded sale: units, and what was paid for all of them in cents."""
+
+    sku: Sku
+    quantity: int
+    total_cents: int
+
+
+@dataclass(slots=True)
+class Sale:
+    """A recorded sale, or (with `lines` None) one that only a void or return has spoken of so far."""
+
+    effective_at: datetime | None = None
+    local_at: datetime | None = None
+    lines: list[SoldLine] | None = None
+    voided_by: UUID | None = None
+    returned: dict[Sku, int] = field(default_factory=lambda: defaultdict(int))
+    unpriced: list[tuple[UUID, datetime, list[dict[str, Any]]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A contradiction that a decision found. `key` makes its id: the same contradiction found again is the same case."""
+
+    kind: CaseKind
+    key: str
+    events: tuple[UUID, ...]
+    sku: Sku | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rules say of one event: its outcome, what it moves, what it means besides (`effect`), which cases it opens."""
+
+    outcome: Outcome = "recorded"
+    reason: str | None = None
+    movements: tuple[Movement, ...] = ()
+    effect: dict[str, Any] | None = None
+    cases: tuple[Case, ...] = ()
+
+
+@dataclass(slots=True)
+class Book:
+    """The state of every store that one batch touches. `later_deltas` sums what the ledger has after an instant."""
+
+    shops: dict[str, Shop]
+    levels: dict[tuple[str, str], Level]
+    unknown_skus: frozenset[str] = frozenset()
+    sales: dict[tuple[str, UUID], Sale] = field(default_factory=dict)
+    later_deltas: Callable[[str, str, datetime], int] = lambda _store, _sku, _at: 0
+    moved: list[tuple[str, UUID, Movement]] = field(default_factory=list)
+
+    def level(self, store_id: str, sku: str) -> Level:
+        """The level of a SKU in a store; nothing at all is a level of 0."""
+        return self.levels.get((store_id, sku)) or Level()
+
+    def sale(self, store_id: str, sale_id: UUID) -> Sale:
+        """What is known of a sale of that store."""
+        return self.sales.setdefault((store_id, sale_id), Sale())
+
+    def apply(self, store_id: str, writer: UUID, movements: Iterable[Movement]) -> list[tuple[Sku, int, int]]:
+        """Move the levels for the event `writer`; answers (sku, on_hand before, on_hand after) for each movement."""
+        changes = []
+        for movement in movements:
+            before = self.level(store_id, movement.sku)
+            after = self._after(store_id, before, movement)
+            self.levels[store_id, movement.sku] = after
+            self.moved.append((store_id, writer, movement))
+            changes.append((movement.sku, before.on_hand, after.on_hand))
+        return changes
+
+    def _after(self, store_id: str, level: Level, movement: Movement) -> Level:
+        if movement.counted is None:
+            return level.moved(movement.delta or 0, movement.effective_at)
+        later = self.later_deltas(store_id, movement.sku, movement.effective_at) + sum(
+            each.delta or 0
+            for store, _, each in self.moved
+            if store == store_id and each.sku == movement.sku and each.effective_at > movement.effective_at
+        )
+        return level.counted(movement.counted, movement.effective_at, movement.event_id, later)

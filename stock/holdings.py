@@ -1,0 +1,79 @@
+"""How many of each SKU does every store hold right now, and how did it come to that?"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, select, tuple_
+
+from stock.store import search_form
+from stock.tables import product, stock_level, stock_movement, store_product
+
+LOW = and_(store_product.c.reorder_point.is_not(None), stock_level.c.on_hand <= store_product.c.reorder_point)
+STATUS: ColumnElement[str] = case(
+    (stock_level.c.on_hand < 0, "negative"), (stock_level.c.on_hand == 0, "out"), (LOW, "low"), else_="ok"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which cells of stores and SKUs; None doesn't matter."""
+
+    stores: Collection[str] | None = None
+    sku: str | None = None
+    search: str | None = None
+    status: str | None = None
+
+
+def levels(connection: Connection, wanted: Wanted, *, after: Sequence[str] | None, limit: int) -> list[dict[str, Any]]:
+    """Levels by store and SKU. `status` is negative, out, low (at or below the reorder point) or ok."""
+    level = stock_level.c
+    statement = (
+        select(stock_level, product.c.name_fr, product.c.name_en, store_product.c.reorder_point, store_product.c.target_level, STATUS.label("status"))
+        .outerjoin(product, product.c.sku == level.sku)
+        .outerjoin(store_product, and_(store_product.c.store_id == level.store_id, store_product.c.sku == level.sku))
+        .order_by(level.store_id, level.sku)
+        .limit(limit)
+    )
+    if wanted.stores is not None:
+        statement = statement.where(level.store_id.in_(sorted(wanted.stores)))
+    if wanted.sku is not None:
+        statement = statement.where(level.sku == wanted.sku)
+    for word in search_form(wanted.search or "").split():
+        statement = statement.where(product.c.search_text.contains(word, autoescape=True))
+    if wanted.status is not None:
+        statement = statement.where(literal(wanted.status) == STATUS)
+    if after:
+        statement = statement.where(tuple_(level.store_id, level.sku) > tuple_(literal(after[0]), literal(after[1])))
+    return [_level(row) for row in connection.execute(statement)]
+
+
+def movements(connection: Connection, store_id: str, sku: str, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
+    """The ledger of one cell, latest first: each row moved `delta` units, or found `counted` units on the shelf."""
+    moved = stock_movement.c
+    statement = (
+        select(stock_movement)
+        .where(moved.store_id == store_id, moved.sku == sku)
+        .order_by(moved.effective_at.desc(), moved.event_id.desc(), moved.line.desc())
+        .limit(limit)
+    )
+    if after:
+        place = tuple_(literal(datetime.fromisoformat(after[0])), literal(UUID(after[1])), literal(after[2]))
+        statement = statement.where(tuple_(moved.effective_at, moved.event_id, moved.line) < place)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _level(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "store_id": row.store_id,
+        "sku": row.sku,
+        "name": None if row.name_fr is None else {"fr": row.name_fr, "en": row.name_en},
+        "on_hand": row.on_hand,
+        "in_transit": row.in_transit,
+        "reorder_point": row.reorder_point,
+        "target_level": row.target_level,
+        "counted_at": row.counted_at,
+        "status": row.status,
+    }

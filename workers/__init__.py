@@ -1,0 +1,1 @@
+"""The consuming processes: what arrives on a queue becomes stock, projections or a parked dead letter."""

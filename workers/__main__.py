@@ -1,0 +1,205 @@
+"""The workers' composition root: ``python -m workers stock-writer | projector | dead-letters``."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine, text
+
+from infra.canary import Canary
+from infra.connection import BrokerUnavailable, connect
+from infra.consumer import BatchConsumer, Handler
+from infra.database import engine_for
+from infra.faults import is_transient
+from infra.logs import configure
+from infra.publisher import ConfirmingPublisher
+from infra.settings import Settings, settings
+from infra.topology import declare
+from workers import dead_letters, lag, metrics, projector, stock_writer
+from workers.probe import ProbeServer, probe_app
+
+STUCK_SECONDS = 120.0
+WATCH_SECONDS = 2.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every worker is made of."""
+
+    config: Settings
+    engine: Engine
+    publisher: ConfirmingPublisher
+
+
+def _stock_writer(parts: Parts) -> Handler:
+    return stock_writer.StockWriter(
+        parts.engine,
+        parts.publisher,
+        batch_events=parts.config.batch_events,
+        attempts=parts.config.attempts_before_dead_letter,
+        now=stock_writer.utc_now,
+    ).handle
+
+
+def _projector(parts: Parts) -> Handler:
+    return projector.Projector(parts.engine, parts.publisher).handle
+
+
+def _dead_letters(parts: Parts) -> Handler:
+    return dead_letters.DeadLetters(parts.engine).handle
+
+
+HANDLERS: dict[str, Callable[[Parts], Handler]] = {
+    stock_writer.NAME: _stock_writer,
+    projector.NAME: _projector,
+    dead_letters.NAME: _dead_letters,
+}
+
+
+class Worker:
+    """One consumer, its publisher, its database and its probe, from start to a graceful stop."""
+
+    def __init__(self, name: str, config: Settings) -> None:
+        self.name = name
+        self._config = config
+        self._engine = engine_for(config, name=name)
+        self._publisher = ConfirmingPublisher(config.amqp_url, name=name, timeout_seconds=config.publish_timeout_seconds)
+        self._canary = Canary(config.amqp_url, self._publisher, name=name)
+        self._consumer = BatchConsumer(
+            config.amqp_url,
+            name,
+            HANDLERS[name](Parts(config, self._engine, self._publisher)),
+            prefetch_count=config.prefetch_count,
+            batch_messages=config.prefetch_count,
+            name=name,
+        )
+        self._stopping = asyncio.Event()
+        self.exit_code = 0
+
+    async def run(self) -> int:
+        """Work until told to stop, or until the consumer is stuck (the supervisor starts another). Answers the exit code."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, self._stopping.set)
+        probe = ProbeServer(probe_app(self.check, self.refresh), host=self._config.host, port=self._config.probe_port)
+        serving = asyncio.create_task(probe.serve())
+        try:
+            await self._start()
+            await self._watch()
+        finally:
+            await self._stop()
+            probe.should_exit = True
+            await serving
+        log.info("stopped", exit_code=self.exit_code)
+        return self.exit_code
+
+    async def check(self) -> dict[str, Any]:
+        """Whether the database answers, the broker confirms, and the consumer is one that the broker knows."""
+        details = {
+            "broker": await _answers(self._canary.check(self._config.publish_timeout_seconds)),
+            "database": await _answers(asyncio.to_thread(_ping, self._engine)),
+            "consumer": self._consumer.alive,
+        }
+        return {"ready": all(details.values()), **details, "last_error": self._consumer.last_error}
+
+    async def refresh(self) -> None:
+        """Bring the gauges up to date."""
+        metrics.oldest_unsettled_seconds.labels(self.name).set(self._consumer.oldest_unacknowledged_seconds)
+        if self.name == projector.NAME:
+            try:
+                await asyncio.to_thread(lag.refresh, self._engine)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("lag_unknown", error=str(error)[:200])
+
+    async def _start(self) -> None:
+        await self._until_there()
+        await self._publisher.start()
+        if self.name == projector.NAME:
+            await self._until_caught_up()
+        await self._consumer.start()
+        log.info("started")
+
+    async def _until_there(self) -> None:
+        """Declare the topology, as soon as there is a broker."""
+        while not self._stopping.is_set():
+            try:
+                connection = await connect(self._config.amqp_url, name=f"{self.name}-topology")
+                try:
+                    await declare(await connection.channel())
+                finally:
+                    await connection.close()
+            except BrokerUnavailable as error:
+                log.warning("broker_away", error=error.reason)
+                await self._pause(1.0)
+            else:
+                return
+
+    async def _until_caught_up(self) -> None:
+        catching = projector.Projector(self._engine, self._publisher)
+        while not self._stopping.is_set():
+            try:
+                await asyncio.to_thread(catching.catch_up)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("database_away", error=str(error)[:200])
+                await self._pause(1.0)
+            else:
+                return
+
+    async def _watch(self) -> None:
+        """A handler that neither returns nor raises has died in silence: leave, so that a fresh process takes over."""
+        while not self._stopping.is_set():
+            await self._pause(WATCH_SECONDS)
+            if self._consumer.handling_seconds > STUCK_SECONDS:
+                log.error("stuck", seconds=self._consumer.handling_seconds)
+                self.exit_code = 1
+                return
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _stop(self) -> None:
+        await self._consumer.stop()
+        await self._canary.close()
+        await self._publisher.close()
+        self._engine.dispose()
+
+
+def _ping(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+async def _answers(question: Any) -> bool:  # noqa: ANN401 - any awaitable
+    try:
+        await question
+    except Exception as error:  # noqa: BLE001 - whatever it is, the part does not answer
+        log.warning("not_ready", error=f"{type(error).__name__}: {error}"[:300])
+        return False
+    return True
+
+
+def main(name: str) -> int:
+    """Run one worker in this process."""
+    config = settings()
+    configure(config.worker_name or name, config.log_level)
+    worker = Worker(name, config)
+    with asyncio.Runner() as runner:
+        return runner.run(worker.run())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in HANDLERS:  # noqa: PLR2004 - the program and the worker's name
+        sys.exit(f"usage: python -m workers {' | '.join(HANDLERS)}")
+    sys.exit(main(sys.argv[1]))

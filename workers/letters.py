@@ -1,0 +1,54 @@
+"""How does a delivery, or one event of it, become a dead letter that tells all that is known?"""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json
+
+from infra.consumer import Delivery
+from infra.dead_letters import Letter
+
+WHOLE_MESSAGE = -1
+
+
+def letter(  # noqa: PLR0913 - what is known of a failure, each part by its name
+    delivery: Delivery,
+    consumer: str,
+    reason: str,
+    error: BaseException,
+    *,
+    place: int = WHOLE_MESSAGE,
+    wire: Any = None,  # noqa: ANN401 - anything may have been sent
+    attempts: int = 1,
+) -> Letter:
+    """The letter of a whole message, or of the event at `place` in it (`wire` as it was sent)."""
+    known: dict[str, Any] = wire if isinstance(wire, dict) else {}
+    return Letter(
+        message_id=delivery.message_id or "",
+        place=place,
+        consumer=consumer,
+        exchange=delivery.exchange,
+        routing_key=delivery.routing_key,
+        headers=delivery.headers,
+        reason=reason,
+        error=error,
+        attempts=attempts + delivery.delivery_count,
+        failed_at=datetime.now(UTC),
+        payload=delivery.body if place == WHOLE_MESSAGE else to_json(wire),
+        event_id=_uuid(known.get("id")),
+        type=_text(known.get("type")),
+        store_id=_text(known.get("storeid")),
+        traceparent=_text(known.get("traceparent")),
+    )
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
+
+
+def _text(value: object) -> str | None:
+    return value[:200].replace("\x00", "") if isinstance(value, str) else None

@@ -1,0 +1,20 @@
+"""What do the workers count? Labels are bounded: outcomes, projections, consumers; never a SKU, never an event."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+events_total = Counter("magasin_events", "Events that the stock writer settled.", ["outcome"])
+dead_lettered_total = Counter("magasin_dead_lettered", "Messages and events parked as dead letters.", ["consumer"])
+batch_events = Histogram("magasin_batch_events", "Events settled in one batch.", ["consumer"], buckets=BATCH_BUCKETS)
+batch_seconds = Histogram("magasin_batch_seconds", "Time from a batch's start to its commit.", ["consumer"], buckets=SECONDS_BUCKETS)
+critical_seconds = Histogram(
+    "magasin_critical_seconds", "Time from an event's acceptance to its place in every projection.", buckets=SECONDS_BUCKETS
+)
+projection_lag_events = Gauge("magasin_projection_lag_events", "Events in the log that a projection hasn't applied.", ["projection"])
+projection_lag_seconds = Gauge(
+    "magasin_projection_lag_seconds", "Age of the oldest event that a projection hasn't applied.", ["projection"]
+)
+stalled_stores = Gauge("magasin_projection_stalled_stores", "Stores for which a projection stopped at an event.", ["projection"])
+oldest_unsettled_seconds = Gauge("magasin_oldest_message_seconds", "Age of the oldest delivery not yet acknowledged.", ["consumer"])

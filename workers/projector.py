@@ -1,0 +1,96 @@
+"""How do recorded events become projections, and how does everybody hear of it?"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+
+import structlog
+from pydantic_core import to_json
+from sqlalchemy import Engine
+from uuid_utils.compat import uuid7
+
+from infra.connection import BrokerUnavailable
+from infra.consumer import Delivery
+from infra.dead_letters import park
+from infra.publisher import ConfirmingPublisher
+from infra.topology import LIVE
+from projections import PROJECTIONS, checkpoint
+from projections.project import follow
+from schemas.envelope import MalformedEvent, Recorded, decode_recorded
+from workers import metrics
+from workers.letters import letter
+
+NAME = "projector"
+log = structlog.get_logger(__name__)
+
+
+class Projector:
+    """Brings every projection to the end of what arrived, then announces which stores changed."""
+
+    def __init__(self, engine: Engine, publisher: ConfirmingPublisher) -> None:
+        self._engine = engine
+        self._publisher = publisher
+
+    async def handle(self, deliveries: list[Delivery]) -> None:
+        """Project, announce; the caller acknowledges afterwards. Raises while the database is away."""
+        arrived = await asyncio.to_thread(self.project, deliveries)
+        if arrived:
+            await self._announce(arrived)
+
+    def project(self, deliveries: Sequence[Delivery]) -> Mapping[str, Sequence[Recorded]]:
+        """Everything that happens in the database; answers the events by store."""
+        began = perf_counter()
+        arrived = self._opened(deliveries)
+        if arrived:
+            progress = follow(self._engine, arrived)
+            self._note(progress.stalled)
+        events = [event for found in arrived.values() for event in found]
+        now = datetime.now(UTC)
+        for event in events:
+            metrics.critical_seconds.observe((now - event.received_at).total_seconds())
+        metrics.batch_events.labels(NAME).observe(len(events))
+        metrics.batch_seconds.labels(NAME).observe(perf_counter() - began)
+        log.info("projected", count=len(events), traces=[event.traceparent[3:35] for event in events if event.traceparent])
+        return arrived
+
+    def catch_up(self) -> int:
+        """Follow the log to its end for every store that lies behind: at start, for a new projection, after a resume."""
+        with self._engine.connect() as connection:
+            through = checkpoint.behind(connection, PROJECTIONS)
+        if through:
+            progress = follow(self._engine, {}, through)
+            self._note(progress.stalled)
+            log.info("caught_up", stores=len(through), events=progress.applied)
+        return len(through)
+
+    def _opened(self, deliveries: Sequence[Delivery]) -> dict[str, list[Recorded]]:
+        arrived: dict[str, list[Recorded]] = defaultdict(list)
+        for delivery in deliveries:
+            try:
+                for event in decode_recorded(delivery.body):
+                    arrived[event.store_id].append(event)
+            except MalformedEvent as error:
+                with self._engine.begin() as connection:
+                    metrics.dead_lettered_total.labels(NAME).inc(park(connection, [letter(delivery, NAME, "malformed_message", error)]))
+                log.exception("dead_lettered", reason="malformed_message")
+        return arrived
+
+    def _note(self, stalled: Sequence[tuple[str, str, str]]) -> None:
+        for projection, store_id, error in stalled:
+            log.error("projection_stalled", projection=projection, store_id=store_id, error=error)
+
+    async def _announce(self, arrived: Mapping[str, Sequence[Recorded]]) -> None:
+        """Tell every API instance. Nobody may be listening, and a lost announcement costs a page one refresh: no retry."""
+        stores = [
+            {"store_id": store_id, "seq": max(event.seq for event in events), "types": sorted({event.type for event in events})}
+            for store_id, events in arrived.items()
+        ]
+        body = to_json({"id": uuid7().hex, "at": datetime.now(UTC), "stores": stores})
+        try:
+            await self._publisher.publish(
+                LIVE, "projected", body, content_type="application/json", type="projected", app_id=NAME, mandatory=False
+            )
+        except BrokerUnavailable as error:
+            log.warning("announcement_lost", error=error.reason)

@@ -1,0 +1,210 @@
+"""How do accepted events become recorded ones?
+
+A batch is settled in one transaction, then published, then acknowledged. Until the acknowledgement the message itself is the outbox: a
+crash anywhere before it means redelivery, the log says "already recorded", and the batch is published again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+from pydantic_core import to_json
+from sqlalchemy import Engine
+
+from events.base import UnknownEventType
+from infra.consumer import Delivery
+from infra.dead_letters import Letter, park
+from infra.faults import is_transient
+from infra.publisher import ConfirmingPublisher
+from infra.topology import EVENTS, LIVE, RECORDED_KEY
+from schemas.envelope import BATCH_CONTENT_TYPE, MalformedEvent, Recorded, decode_accepted, encode_recorded, split
+from stock.record import Incoming, NotAllowed, Result, UnknownStore, check, record
+from workers import metrics
+from workers.letters import letter
+
+NAME = "stock-writer"
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Settled:
+    """What one batch of deliveries came to: events to publish, and the outcomes that someone waits for."""
+
+    published: list[Recorded] = field(default_factory=list)
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+
+
+class StockWriter:
+    """Settles deliveries of `magasin.intake`. `now` is the clock; `attempts` bounds the tries of one event before it is parked."""
+
+    def __init__(
+        self, engine: Engine, publisher: ConfirmingPublisher, *, batch_events: int, attempts: int, now: Callable[[], datetime]
+    ) -> None:
+        self._engine = engine
+        self._publisher = publisher
+        self._batch_events = batch_events
+        self._attempts = attempts
+        self._now = now
+
+    async def handle(self, deliveries: list[Delivery]) -> None:
+        """Settle, publish; the caller acknowledges afterwards. Raises while the database or the broker is away."""
+        settled = await asyncio.to_thread(self.settle, deliveries)
+        for chunk in chunks(settled.published, self._batch_events):
+            await self._publisher.publish(
+                EVENTS,
+                RECORDED_KEY,
+                encode_recorded(chunk),
+                content_type=BATCH_CONTENT_TYPE,
+                type="recorded",
+                app_id=NAME,
+            )
+        if settled.outcomes:
+            await self._publisher.publish(
+                LIVE,
+                "outcomes",
+                to_json({"outcomes": settled.outcomes}),
+                content_type="application/json",
+                type="outcomes",
+                app_id=NAME,
+                mandatory=False,
+            )
+
+    def settle(self, deliveries: Sequence[Delivery]) -> Settled:
+        """Everything that happens in the database, in transactions of at most `batch_events` events."""
+        incoming, letters = _opened(deliveries)
+        self._park(letters)
+        settled = Settled()
+        for chunk in chunks(incoming, self._batch_events):
+            self._settle_chunk(chunk, settled)
+        return settled
+
+    def _settle_chunk(self, chunk: Sequence["Opened"], settled: Settled) -> None:
+        began = perf_counter()
+        try:
+            result = self._record([each.incoming for each in chunk])
+        except Exception as error:
+            if is_transient(error):
+                raise
+            log.warning("batch_failed", error=f"{type(error).__name__}: {error}", events=len(chunk))
+            for each in chunk:
+                self._settle_alone(each, settled)
+            return
+        _take(settled, result, [each.incoming for each in chunk])
+        metrics.batch_seconds.labels(NAME).observe(perf_counter() - began)
+
+    def _settle_alone(self, opened: "Opened", settled: Settled) -> None:
+        """One event in its own transaction; what fails each time is parked, and its neighbours never notice."""
+        for attempt in range(1, self._attempts + 1):
+            try:
+                result = self._record([opened.incoming])
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                if attempt == self._attempts or isinstance(error, UnknownStore):
+                    reason = "unknown_store" if isinstance(error, UnknownStore) else "failed"
+                    self._park([opened.letter(reason, error, attempt)])
+                    return
+            else:
+                _take(settled, result, [opened.incoming])
+                return
+
+    def _record(self, incoming: Sequence[Incoming]) -> Result:
+        with self._engine.begin() as connection:
+            return record(connection, incoming, self._now())
+
+    def _park(self, letters: Sequence[Letter]) -> None:
+        if letters:
+            with self._engine.begin() as connection:
+                parked = park(connection, letters)
+            metrics.dead_lettered_total.labels(NAME).inc(parked)
+            for each in letters:
+                log.error("dead_lettered", reason=each.reason, event_id=str(each.event_id), error=str(each.error)[:500])
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An event taken out of its message, and where it lay."""
+
+    incoming: Incoming
+    delivery: Delivery
+    place: int
+    wire: Any
+
+    def letter(self, reason: str, error: BaseException, attempts: int) -> Letter:
+        """This event as a dead letter."""
+        return letter(self.delivery, NAME, reason, error, place=self.place, wire=self.wire, attempts=attempts)
+
+
+def chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """The items in stretches of at most `size`."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _opened(deliveries: Sequence[Delivery]) -> tuple[list[Opened], list[Letter]]:
+    """The events of the messages; what can't be read becomes a letter, alone."""
+    opened: list[Opened] = []
+    letters: list[Letter] = []
+    for delivery in deliveries:
+        try:
+            wires = split(delivery.body)
+        except MalformedEvent as error:
+            letters.append(letter(delivery, NAME, "malformed_message", error))
+            continue
+        for place, wire in enumerate(wires):
+            try:
+                opened.append(Opened(check(decode_accepted(wire)), delivery, place, wire))
+            except (MalformedEvent, UnknownEventType, ValidationError, NotAllowed) as error:
+                letters.append(letter(delivery, NAME, _REASONS.get(type(error), "malformed_event"), error, place=place, wire=wire))
+    return opened, letters
+
+
+_REASONS: dict[type[BaseException], str] = {UnknownEventType: "unknown_type", ValidationError: "invalid_content", NotAllowed: "not_allowed"}
+
+
+def _take(settled: Settled, result: Result, incoming: Sequence[Incoming]) -> None:
+    """Publish what is new, and again what was there (the crash may have come between commit and publish); answer who waits."""
+    settled.published += result.recorded
+    settled.published += result.repeated
+    counted: dict[str, int] = {"repeated": len(result.repeated), "conflict": len(result.conflicts)}
+    for event in result.recorded:
+        counted[event.outcome] = counted.get(event.outcome, 0) + 1
+    for outcome, count in counted.items():
+        metrics.events_total.labels(outcome).inc(count)
+    metrics.batch_events.labels(NAME).observe(len(incoming))
+    waiting = [each.head for each in incoming if each.head.reply_to is not None]
+    if waiting:
+        ends = {event.event_id: event for event in (*result.repeated, *result.recorded)}
+        conflicts = {id(head) for head in result.conflicts}
+        settled.outcomes += [
+            _outcome(head.event_id, head.reply_to, None if id(head) in conflicts else ends.get(head.event_id)) for head in waiting
+        ]
+    log.info(
+        "settled",
+        **counted,
+        events=[str(event.event_id) for event in result.recorded],
+        traces=[event.traceparent[3:35] for event in result.recorded if event.traceparent],
+    )
+
+
+def _outcome(event_id: UUID, reply_to: str | None, event: Recorded | None) -> dict[str, Any]:
+    if event is None:
+        return {"event_id": str(event_id), "reply_to": reply_to, "outcome": "conflict"}
+    return {
+        "event_id": str(event_id),
+        "reply_to": reply_to,
+        "outcome": event.outcome,
+        "seq": event.seq,
+        "reason": event.reason,
+        "effect": event.effect,
+    }
+
+
+def utc_now() -> datetime:
+    """The worker's clock."""
+    return datetime.now(UTC)
