@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from api.passwords import hash_of, hash_once, matches
 from infra import accounts
@@ -27,7 +28,17 @@ def create_account(connection: Connection, username: str, password: str, role: s
 
 
 def prepare_accounts(engine: Engine, settings: Settings) -> None:
-    """Make the accounts that are there from the start. Safe to repeat and to run in several processes at once; blocks."""
+    """Make the accounts that are there from the start. Safe to repeat and to run in several processes at once; blocks.
+
+    Without the database it does nothing: the API starts all the same, and the demonstration's accounts are made when they sign in.
+    """
+    try:
+        _prepare(engine, settings)
+    except OperationalError as error:
+        log.warning("accounts_not_prepared", error=type(error.orig).__name__)
+
+
+def _prepare(engine: Engine, settings: Settings) -> None:
     if settings.env == "demo":
         with engine.begin() as connection:
             password_hash = _demonstration_hash(connection, settings)

@@ -398,7 +398,9 @@ def test_the_first_administrator_comes_from_the_settings_once(client: TestClient
 def test_without_the_database_nobody_signs_in_and_nothing_breaks(start: Start, engine: Engine, settings: Settings) -> None:
     away = settings.model_copy(update={"database_url": "postgresql://magasin@127.0.0.1:1/magasin"})
     client = start()
-    client.app.state.engine = engine_for(away, name="away")  # type: ignore[attr-defined]  # a FastAPI application
+    unreachable = engine_for(away, name="away")
+    prepare_accounts(unreachable, away.model_copy(update={"env": "demo"}))
+    client.app.state.engine = unreachable  # type: ignore[attr-defined]  # a FastAPI application
     response = sign_in(client, "alice")
     assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
     assert response.headers["retry-after"]
