@@ -314,11 +314,13 @@ def products() -> tuple[Product, ...]:
     """The products of the files, by SKU as text."""
     rows = _rows("products.csv.gz")
     prices = _prices(rows)
-    types = {row["product_type"]: (row["fr"], row["en"]) for row in _rows("types.csv")}
+    types = {(row["product_type"], row["product_category"]): (row["fr"], row["en"]) for row in _rows("types.csv")}
     made: list[Product] = []
     for row in sorted(rows, key=lambda one: one["product_id"]):
         size, own = row["package_size"], row["brand"] == "Private"
-        type_fr, type_en = types[row["product_type"]]
+        # A few types, such as PREMIUM, mean another thing in each category.
+        kind = row["product_type"]
+        type_fr, type_en = types.get((kind, row["product_category"])) or types[kind, ""]
         category_fr, category_en = departments()[row["department"]]
         made.append(
             Product(

@@ -56,7 +56,7 @@ def test_categories_are_french_first() -> None:
     assert (milk.category_fr, milk.category_en) == ("Épicerie", "Grocery")
     assert milk.name_en == "White milk gal, national brand"
     assert milk.name_fr == "Lait blanc gal, marque nationale"
-    assert milk.price_cents == 229
+    assert milk.price_cents == 399
 
 
 def test_every_shop_asks_one_centre_which_is_defined_first() -> None:
