@@ -8,7 +8,6 @@ SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 events_total = Counter("magasin_events", "Events that the stock writer settled.", ["outcome"])
 dead_lettered_total = Counter("magasin_dead_lettered", "Messages and events parked as dead letters.", ["consumer"])
 batch_events = Histogram("magasin_batch_events", "Events settled in one batch.", ["consumer"], buckets=BATCH_BUCKETS)
-batch_seconds = Histogram("magasin_batch_seconds", "Time from a batch's start to its commit.", ["consumer"], buckets=SECONDS_BUCKETS)
 critical_seconds = Histogram(
     "magasin_critical_seconds", "Time from an event's acceptance to its place in every projection.", buckets=SECONDS_BUCKETS
 )

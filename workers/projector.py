@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from time import perf_counter
 
 import structlog
 from pydantic_core import to_json
@@ -41,7 +40,6 @@ class Projector:
 
     def project(self, deliveries: Sequence[Delivery]) -> Mapping[str, Sequence[Recorded]]:
         """Everything that happens in the database; answers the events by store."""
-        began = perf_counter()
         arrived = self._opened(deliveries)
         if arrived:
             progress = follow(self._engine, arrived)
@@ -51,7 +49,6 @@ class Projector:
         for event in events:
             metrics.critical_seconds.observe((now - event.received_at).total_seconds())
         metrics.batch_events.labels(NAME).observe(len(events))
-        metrics.batch_seconds.labels(NAME).observe(perf_counter() - began)
         log.info("projected", count=len(events), traces=[event.traceparent[3:35] for event in events if event.traceparent])
         return arrived
 

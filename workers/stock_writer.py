@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -85,7 +84,6 @@ class StockWriter:
         return settled
 
     def _settle_chunk(self, chunk: Sequence["Opened"], settled: Settled) -> None:
-        began = perf_counter()
         try:
             result = self._record([each.incoming for each in chunk])
         except Exception as error:
@@ -96,7 +94,6 @@ class StockWriter:
                 self._settle_alone(each, settled)
             return
         _take(settled, result, [each.incoming for each in chunk])
-        metrics.batch_seconds.labels(NAME).observe(perf_counter() - began)
 
     def _settle_alone(self, opened: "Opened", settled: Settled) -> None:
         """One event in its own transaction; what fails each time is parked, and its neighbours never notice."""
