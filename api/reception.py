@@ -3,6 +3,7 @@
 The steps behind the routes of `api.auth`: each is one transaction in a thread. A refresh token is 256 random bits; only its digest is kept.
 """
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import structlog
-from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 
@@ -81,7 +81,7 @@ class Reception:
             with self._engine.begin() as connection:
                 return step(connection)
 
-        return await run_sync(run)
+        return await asyncio.to_thread(run)
 
     def _find(self, connection: Connection, username: str) -> Account | None:
         if not NAME.fullmatch(username):
