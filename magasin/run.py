@@ -20,7 +20,18 @@ from magasin.listening import listens
 from magasin.migrate import migrate
 from magasin.processes import Identity, identity_of
 from magasin.servers import AMQP_URL, DATABASE_URL, MANAGEMENT_URL, REDIS_URL, Servers, end_leftovers, missing, servers_for
-from magasin.supervise import ChildFailedError, Supervisor
+from magasin.supervise import Child, ChildFailedError, Supervisor
+
+SPOKEN = {
+    "postgresql": "PostgreSQL",
+    "rabbitmq": "RabbitMQ",
+    "redis": "Redis",
+    "stock-writer": "The stock writer",
+    "projector": "The projector",
+    "dead-letters": "The dead letters' worker",
+    "api": "The API",
+}
+"""What a user knows by name; the others are parts of these."""
 
 DEFAULT_PORTS = {DATABASE_URL: 5432, AMQP_URL: 5672, REDIS_URL: 6379}
 
@@ -35,13 +46,13 @@ def explained(console: Console) -> Iterator[None]:
     try:
         yield
     except (CannotStartError, CannotInstallError) as error:
-        console.print(f"[bold red]Magasin can't start.[/] {error}", highlight=False)
+        console.print(f"[bold red]Magasin can't start.[/] {error}", highlight=False, soft_wrap=True)
     except NoFreePortError:
         console.print("[bold red]Magasin can't start:[/] no free port was found between 20000 and 32000.")
     except ChildFailedError as error:
-        console.print(f"[bold red]{error}.[/] The end of its log ({error.log}):", highlight=False)
+        console.print(f"[bold red]{error}.[/] The end of its log ({error.log}):", highlight=False, soft_wrap=True)
         for line in error.tail.splitlines():
-            console.print(f"  {error.name} | {line}", markup=False, highlight=False)
+            console.print(f"  {error.name} | {line}", markup=False, highlight=False, soft_wrap=True)
         console.print("Mend what it complains about and start again: nothing is lost. Data that can't be mended: make clean.")
     else:
         return
@@ -118,10 +129,9 @@ class _Run:
             await _check_named(os.environ)
             for server in servers.children:
                 supervisor.start(server)
-            await self._migrate(supervisor, servers)
-            for child in children:
-                supervisor.start(child)
-            await asyncio.gather(*(self._ready(supervisor, child.name) for child in (*servers.children, *children)))
+            await asyncio.gather(
+                self._project(supervisor, servers, children), *(self._ready(supervisor, server.name) for server in servers.children)
+            )
         if self._demonstration:
             await self._load_demonstration()
         self._tell()
@@ -133,7 +143,8 @@ class _Run:
                 await asyncio.to_thread(install, packages)
             self._done(f"Installed {', '.join(packages)}")
 
-    async def _migrate(self, supervisor: Supervisor, servers: Servers) -> None:
+    async def _project(self, supervisor: Supervisor, servers: Servers, children: list[Child]) -> None:
+        """The project's own processes, as soon as their tables are there: they wait for RabbitMQ themselves, which boots longest."""
         if any(child.name == "postgresql" for child in servers.children):
             await supervisor.ready("postgresql")
         try:
@@ -142,10 +153,14 @@ class _Run:
             message = f"The database can't be used: {error.orig}\nCheck {DATABASE_URL}."
             raise CannotStartError(message) from error
         self._done("The database is up to date")
+        for child in children:
+            supervisor.start(child)
+        await asyncio.gather(*(self._ready(supervisor, child.name) for child in children))
 
     async def _ready(self, supervisor: Supervisor, name: str) -> None:
         await supervisor.ready(name)
-        self._done(f"{name} is ready")
+        if name in SPOKEN:
+            self._done(f"{SPOKEN[name]} is ready")
 
     async def _load_demonstration(self) -> None:
         # Its module reads the files of the demonstration, which a system without one never needs.
@@ -157,6 +172,7 @@ class _Run:
         try:
             if await is_loaded(url, password):
                 return
+            self._console.print("Loading the demonstration (about a minute, once) …")
             with Bars(self._console) as progress:
                 loaded = await load_demonstration(url, password, progress)
         except DemonstrationError as error:
