@@ -1,5 +1,6 @@
 """The API's composition root: which parts there are, how they are wired, and in which order they start and stop."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -14,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from api import auth, events, health, live, problems, reads, reports, users
+from api.accounts import prepare_accounts
 from api.batch import BatchDesk
 from api.command_list import COMMANDS, RECORD_SALE
 from api.commands import Desk
 from api.document import asyncapi, body_entry, command_entry, describe
-from api.edge import Edge
+from api.edge import Edge, Shortcut
 from api.intake import Intake
 from api.known import Known
 from api.reading import Reader
@@ -59,15 +61,20 @@ def create_app(config: Settings | None = None) -> FastAPI:
         summary="Keeps the stock of a chain of shops right, at once, everywhere.",
         lifespan=_lifespan,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     _assemble(app, config)
+    shortcut = _take_commands(app)
     for each in (auth.router, auth.keys_router, users.router, events.router, reads.router, reports.router(), live.router, health.router):
         app.include_router(each)
-    _take_commands(app)
     app.add_api_route("/asyncapi.json", lambda: asyncapi(VERSION), include_in_schema=False)
     app.add_api_route("/api/{rest:path}", _no_such_route, methods=list(METHODS), include_in_schema=False)
     app.add_api_route("/", _page, include_in_schema=False)
-    app.add_middleware(Edge, limit_of=lambda path: config.batch_limit_bytes if path.endswith("/batch") else config.body_limit_bytes)
+    app.add_middleware(
+        Edge,
+        limit_of=lambda path: config.batch_limit_bytes if path.endswith("/batch") else config.body_limit_bytes,
+        shortcut=shortcut,
+    )
     problems.install(app)
     describe(app, [*{command.body for command in COMMANDS}, RecordSales])
     return app
@@ -101,14 +108,17 @@ def _assemble(app: FastAPI, config: Settings) -> None:
     state.announcements = Announcements(config.amqp_url, heard, name=NAME)
 
 
-def _take_commands(app: FastAPI) -> None:
+def _take_commands(app: FastAPI) -> Shortcut:
+    """Add the commands' routes, before all others since the router asks one after the other; answers the shortcut to the hottest."""
     state = app.state
     known = Known(state.engine, state.memory)
     desk = Desk(state.settings, state.intake, known)
     for command in COMMANDS:
         _add(app, command.path, command.method, desk.endpoint(command), command.summary, command_entry(command))
+    sale = next(route for route in app.routes if isinstance(route, CommandRoute) and route.path == RECORD_SALE.path)
     path, summary = f"{RECORD_SALE.path}/batch", "Enregistrer des ventes / Record sales"
     _add(app, path, "POST", BatchDesk(desk, state.intake, known).record, summary, body_entry(RecordSales, {"type": "object"}))
+    return Shortcut(RECORD_SALE.method, sale.path_regex, sale.endpoint, sale)
 
 
 def _add(  # noqa: PLR0913 - what a route is made of
@@ -134,6 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await _declare(state.settings)
     await state.publisher.start()
     await state.announcements.start()
+    await asyncio.to_thread(prepare_accounts, state.engine, state.settings)
     log.info("started", port=state.settings.port)
     yield
     state.live.close()

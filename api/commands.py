@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -34,7 +35,7 @@ PATH_FORMS = {"store_id": re.compile(r"[a-z0-9-]{1,32}"), "sku": re.compile(r"[A
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Command:
     """One command: its body, the event it becomes, who may give it, and which fields of the body are the envelope's."""
 
@@ -50,7 +51,7 @@ class Command:
     subject: str | None = None
     opens_store: bool = False
 
-    @property
+    @cached_property
     def envelope_fields(self) -> set[str]:
         """The body's fields that travel in the envelope and not in the event's data."""
         return {name for name in (self.id_field, self.time_field) if name in self.body.model_fields}

@@ -5,12 +5,16 @@ or was slow is logged. One pure ASGI middleware: three stacked ones cost 60 µs 
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from secrets import token_hex
 from time import perf_counter
 from typing import Any
 
 import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import metrics
@@ -23,12 +27,26 @@ SERVER_ERROR = 500
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """A route that is called straight from here: the layers and the router in between cost 225 µs of a sale's 370 (measured).
+
+    The route stays where it is, for the documents and as the fallback; `pattern` must match exactly what it matches.
+    """
+
+    method: str
+    pattern: re.Pattern[str]
+    endpoint: Callable[[Request], Awaitable[Response]]
+    route: BaseRoute
+
+
 class Edge:
     """The outermost layer. `limit_of` tells how many bytes the body of a path may have."""
 
-    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int]) -> None:
+    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int], shortcut: Shortcut) -> None:
         self._app = app
         self._limit_of = limit_of
+        self._shortcut = shortcut
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; anything else (lifespan) passes through."""
@@ -48,10 +66,27 @@ class Edge:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
+        found = self._shortcut.pattern.fullmatch(scope["path"]) if scope["method"] == self._shortcut.method else None
+        app = self._app if found is None else self._short
+        if found is not None:
+            scope["path_params"], scope["route"] = found.groupdict(), self._shortcut.route
         try:
-            await self._app(scope, _counted(receive, self._limit_of(scope["path"]), scope["headers"]), answered)
+            await app(scope, _counted(receive, self._limit_of(scope["path"]), scope["headers"]), answered)
         finally:
             _note(scope, status, perf_counter() - began)
+
+    async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The shortcut's endpoint, with the application's own exception handlers around it."""
+        request = Request(scope, receive)
+        try:
+            response = await self._shortcut.endpoint(request)
+        except Exception as error:
+            handlers = scope["app"].exception_handlers
+            handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+            if handler is None:
+                raise
+            response = await handler(request, error)
+        await response(scope, receive, send)
 
 
 def _ids(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, str]:
@@ -88,8 +123,8 @@ def _counted(receive: Receive, limit: int, headers: Iterable[tuple[bytes, bytes]
 def _note(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"] if route != "unmatched" else "ANY"
-    metrics.http_requests.labels(method, route, str(status)).inc()
-    metrics.http_seconds.labels(method, route).observe(seconds)
+    metrics.requests_of(method, route, status).inc()
+    metrics.seconds_of(method, route).observe(seconds)
     if status >= SERVER_ERROR or (seconds > SLOW_SECONDS and not route.endswith("/live")):
         state: dict[str, Any] = scope["state"]
         log.warning(

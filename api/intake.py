@@ -42,14 +42,14 @@ class Intake:
     async def accept(self, event: Accepted, data: bytes) -> None:
         """Return when the broker has the event. Raises Problem idempotency_mismatch or broker_unavailable."""
         if not await self._memory.agrees(event.event_id, event.fingerprint):
-            metrics.commands.labels(event.type, "mismatch").inc()
+            metrics.commands_of(event.type, "mismatch").inc()
             raise Problem("idempotency_mismatch")
         try:
             await self._group.submit(encode_accepted(event, data))
         except BrokerUnavailable as error:
-            metrics.commands.labels(event.type, "unavailable").inc()
+            metrics.commands_of(event.type, "unavailable").inc()
             raise _away(error) from error
-        metrics.commands.labels(event.type, "accepted").inc()
+        metrics.commands_of(event.type, "accepted").inc()
 
     async def accept_many(self, events: Sequence[tuple[Accepted, bytes]]) -> list[bool]:
         """The same for many; False where the id is known with other content. Raises Problem broker_unavailable for all of them."""
@@ -60,7 +60,7 @@ class Intake:
         except BrokerUnavailable as error:
             raise _away(error) from error
         if events:
-            metrics.commands.labels(events[0][0].type, "accepted").inc(len(items))
+            metrics.commands_of(events[0][0].type, "accepted").inc(len(items))
         return agreed
 
     async def accept_and_wait(self, event: Accepted, data: bytes, seconds: float) -> Outcome | None:
