@@ -66,13 +66,13 @@ async def demonstrate(base_url: str, password: str, console: Console) -> int:
 
 
 def _posting(posted: PostResult) -> Table:
-    table = Table(title=f"Baskets of 28 days, the last one being {posted.last_day}", title_justify="left")
+    table = Table(title=f"Baskets of four weeks, up to {posted.last_day}", title_justify="left")
     table.add_column("Baskets")
     table.add_column("Number", justify="right")
     rate = posted.requests / posted.posting_seconds if posted.posting_seconds else 0.0
     rows: list[tuple[str, str]] = [
         ("posted", f"{posted.baskets:,}"),
-        ("requests (one in ten is sent twice)", f"{posted.requests:,}"),
+        ("requests (one in ten sent twice)", f"{posted.requests:,}"),
         ("requests repeated (busy or no answer)", f"{posted.repeated:,}"),
         ("accepted", f"{posted.accepted:,}"),
         ("recorded", f"{posted.recorded:,}"),

@@ -134,7 +134,7 @@ class _Levels(Answer):
 
 class _Movement(Answer):
     event_id: UUID
-    delta: int
+    delta: int | None = None
 
 
 class _Movements(Answer):
@@ -236,7 +236,7 @@ class _Reading:
         async def look(shelf: Shelf) -> None:
             found[shelf] = 0
             async for page in self._client.pages(READER, f"/stores/{shelf.store_id}/stock/{shelf.sku}/movements", _Movements):
-                found[shelf] += sum(movement.delta for movement in page.items if movement.event_id in self._own)
+                found[shelf] += sum(movement.delta or 0 for movement in page.items if movement.event_id in self._own)
                 self.others |= {movement.event_id for movement in page.items} - self._own
 
         await in_parallel(doubtful, look)

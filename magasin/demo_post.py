@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from magasin import demo_data
@@ -16,6 +16,8 @@ from magasin.demo_client import Answer, Client, DemonstrationError, RefusedError
 from magasin.demo_load import Progress, loaded, yesterday
 
 READER: Final = "gestionnaire"
+TAIL: Final = 32
+"""The last baskets sent that are waited for before the lists of sales are read."""
 ALREADY_KNOWN: Final = frozenset({"idempotency_mismatch", "too_old"})
 """Answers to a basket that was recorded on an earlier day: it stays as it is."""
 
@@ -45,7 +47,18 @@ class PostResult:
 
 
 class _Sale(Answer):
+    sale_id: UUID
+    seq: int
     occurred_at: datetime
+
+
+class _Sales(Answer):
+    items: list[_Sale]
+
+
+class _Place(NamedTuple):
+    store_id: str
+    seq: int
 
 
 async def post_baskets(base_url: str, password: str, progress: Progress) -> PostResult:
@@ -67,7 +80,7 @@ async def post(client: Client, progress: Progress, last_day: date) -> PostResult
         raise DemonstrationError(message)
     sale_ids = [basket.sale_id for basket in demo_data.baskets()]
     last_day, again = await _remembered(client, last_day)
-    already = await _recorded(client, sale_ids, progress) if again else 0
+    already = await _recorded(client, last_day) if again else {}
     posts = demo_data.posts(last_day)
     alone = 0 if again else 1
     accepted = alone
@@ -81,15 +94,15 @@ async def post(client: Client, progress: Progress, last_day: date) -> PostResult
 
     await in_parallel(posts, send)
     posting_seconds = time.monotonic() - sending
-    outcomes = await client.settle(READER, sale_ids, lambda done, total: progress("recorded and projected", done, total))
-    refused = tuple(event_id for event_id, outcome in outcomes.items() if outcome.status != "recorded")
+    await client.settle(READER, [one.basket.sale_id for one in posts[-TAIL:]])
+    refused = await _all_settled(client, last_day, sale_ids, progress)
     return PostResult(
         last_day=last_day,
         baskets=len(sale_ids),
         requests=len(posts) + alone,
         accepted=accepted,
-        recorded=len(outcomes) - len(refused),
-        already=already,
+        recorded=len(sale_ids) - len(refused),
+        already=len(already),
         refused=refused,
         repeated=client.repeated,
         posting_seconds=posting_seconds,
@@ -122,16 +135,25 @@ async def _remembered(client: Client, last_day: date) -> tuple[date, bool]:
     return demo_data.last_day_from(first, sale.occurred_at), again
 
 
-async def _recorded(client: Client, sale_ids: Collection[UUID], progress: Progress) -> int:
-    """How many of the baskets an earlier run has left here."""
-    looked, found = 0, 0
-
-    async def look(sale_id: UUID) -> None:
-        nonlocal looked, found
-        outcome = await client.outcome(READER, sale_id)
-        looked += 1
-        found += outcome is not None and outcome.status == "recorded"
-        progress("already there", looked, len(sale_ids))
-
-    await in_parallel(sale_ids, look)
+async def _recorded(client: Client, last_day: date) -> dict[UUID, _Place]:
+    """Which of the demonstration's baskets the system has recorded, and where."""
+    own = {basket.sale_id for basket in demo_data.baskets()}
+    first_day = last_day - (demo_data.last_day_of_files() - demo_data.baskets()[0].local.date())
+    days = {"from": first_day.isoformat(), "to": last_day.isoformat()}
+    found: dict[UUID, _Place] = {}
+    for store_id in demo_data.SHOPS:
+        async for page in client.pages(READER, f"/stores/{store_id}/sales", _Sales, days):
+            found |= {sale.sale_id: _Place(store_id, sale.seq) for sale in page.items if sale.sale_id in own}
     return found
+
+
+async def _all_settled(client: Client, last_day: date, sale_ids: Collection[UUID], progress: Progress) -> tuple[UUID, ...]:
+    """Wait until every basket is recorded and in every projection; the ones that never will be."""
+    # A projection takes a store's events in the order of their numbers: having the last one, it has them all.
+    recorded = await _recorded(client, last_day)
+    newest = {place.store_id: sale_id for sale_id, place in sorted(recorded.items(), key=lambda one: one[1].seq)}
+    await client.settle(READER, newest.values())
+    late = [sale_id for sale_id in sale_ids if sale_id not in recorded]
+    progress("recorded and projected", len(recorded), len(sale_ids))
+    outcomes = await client.settle(READER, late, lambda done, _: progress("recorded and projected", len(recorded) + done, len(sale_ids)))
+    return tuple(sale_id for sale_id, outcome in outcomes.items() if outcome.status != "recorded")

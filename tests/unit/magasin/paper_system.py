@@ -154,7 +154,13 @@ class PaperSystem:
         total = sum((Decimal(str(line["line_total"])) for line in lines_of(body)), Decimal(0))
         units = sum(int(str(line["quantity"])) for line in lines_of(body))
         key = (store_id, str(body["sale_id"]))
-        self.sales[key] = {"sale_id": body["sale_id"], "occurred_at": body["occurred_at"], "total": str(total), "units": units}
+        self.sales[key] = {
+            "sale_id": body["sale_id"],
+            "occurred_at": body["occurred_at"],
+            "total": str(total),
+            "units": units,
+            "seq": len(self.sales),
+        }
 
     def _event(self, event_id: str) -> httpx2.Response:
         if event_id not in self.events:
@@ -187,7 +193,8 @@ class PaperSystem:
 
     def _sales_of(self, store_id: str, request: httpx2.Request) -> list[dict[str, object]]:
         first, last = query(request, "from"), query(request, "to")
-        return [sale for (store, _), sale in self.sales.items() if store == store_id and first <= day_of(sale) <= last]
+        recorded = [sale for (store, sale_id), sale in self.sales.items() if store == store_id and sale_id not in self.refused]
+        return [sale for sale in recorded if first <= day_of(sale) <= last]
 
     def _list(self, request: httpx2.Request, items: list[dict[str, object]]) -> httpx2.Response:
         after = int(request.url.params.get("after", "0"))
