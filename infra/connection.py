@@ -23,6 +23,8 @@ HEARTBEAT_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 3.0
 """For one host: name, TCP, TLS, login and the first answer."""
 CLOSE_TIMEOUT_SECONDS = 5.0
+CALLBACK_TURNS = 5
+"""Turns of the event loop that aio-pika's close callbacks take after `close` has returned; they run in tasks of their own."""
 
 log = logging.getLogger(__name__)
 _leaving: set[asyncio.Task[None]] = set()
@@ -104,6 +106,8 @@ async def close(connection: AbstractConnection) -> None:
                 await connection.close()
     except BrokerUnavailable as error:
         log.debug("closing a connection: %s", error.reason)
+    for _ in range(CALLBACK_TURNS):
+        await asyncio.sleep(0)
 
 
 async def settle_closings() -> None:

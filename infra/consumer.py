@@ -72,6 +72,7 @@ class _Session:
     arrived_at: deque[float] = field(default_factory=deque)
     """One instant for each delivery that is not settled, in order: the first is the oldest."""
     last_tag: int = 0
+    consumer_tag: str = ""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     reason: str = ""
@@ -215,7 +216,7 @@ class BatchConsumer:
                     # Per consumer, never global: global QoS on a quorum queue closes the whole connection.
                     await channel.set_qos(prefetch_count=self._prefetch_count, global_=False)
                     queue = await channel.get_queue(self.queue, ensure=True)
-                    await queue.consume(partial(self._receive, session), no_ack=False)
+                    session.consumer_tag = await queue.consume(partial(self._receive, session), no_ack=False)
         except BaseException:
             leave(connection)
             raise

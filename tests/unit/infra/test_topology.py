@@ -1,0 +1,38 @@
+"""Does the topology keep what the traps of queues taught?"""
+
+from infra.topology import DEAD, EXCHANGES, QUEUES, definitions
+
+
+def test_every_queue_is_a_quorum_queue_the_only_kind_on_disk_before_the_confirm() -> None:
+    assert all(spec.arguments["x-queue-type"] == "quorum" for spec in QUEUES)
+
+
+def test_every_queue_has_an_explicit_delivery_limit_because_the_default_changed_from_none_to_twenty() -> None:
+    assert all(int(spec.arguments["x-delivery-limit"]) >= 100 for spec in QUEUES)
+
+
+def test_every_queue_but_the_last_net_has_a_way_out_that_loses_nothing() -> None:
+    for spec in QUEUES:
+        if spec.exchange == DEAD:
+            assert "x-dead-letter-exchange" not in spec.arguments
+        else:
+            assert spec.arguments["x-dead-letter-exchange"] == DEAD
+            assert spec.arguments["x-dead-letter-strategy"] == "at-least-once"
+            assert spec.arguments["x-overflow"] == "reject-publish"
+            assert spec.arguments["x-dead-letter-routing-key"] == spec.name
+
+
+def test_no_exchange_hashes_because_its_map_may_change_with_a_restart() -> None:
+    assert {kind.value for kind in EXCHANGES.values()} == {"topic", "fanout"}
+
+
+def test_definitions_name_every_exchange_queue_and_binding_and_nothing_transient() -> None:
+    made = definitions("shop")
+    exchanges, queues, bindings = made["exchanges"], made["queues"], made["bindings"]
+    assert isinstance(exchanges, list)
+    assert isinstance(queues, list)
+    assert isinstance(bindings, list)
+    assert {exchange["name"] for exchange in exchanges} == set(EXCHANGES)
+    assert [queue["name"] for queue in queues] == [binding["destination"] for binding in bindings]
+    assert all(thing["durable"] for thing in exchanges + queues)
+    assert {thing["vhost"] for thing in exchanges + queues + bindings} == {"shop"}
