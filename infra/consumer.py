@@ -28,6 +28,8 @@ OPEN_TIMEOUT_SECONDS = 3.0
 WATCH_SECONDS = 5.0
 """How often the broker is asked about the queue, on the consumer's own connection."""
 STOP_TIMEOUT_SECONDS = 30.0
+BATCH_BYTES = 1_048_576
+"""A message holds one event or five hundred; this keeps a batch of full ones to a few thousand events in one transaction."""
 RETRY_FIRST_SECONDS = 0.1
 RETRY_MOST_SECONDS = 10.0
 """A deferred batch is at most this late after the database is back. The broker's own patience with an unacknowledged delivery is
@@ -77,6 +79,15 @@ class _Session:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     reason: str = ""
 
+    def take(self, most_messages: int, most_bytes: int) -> list[Delivery]:
+        """The deliveries that arrived first, within the bounds and at least one."""
+        batch = [self.arrived.popleft()]
+        room = most_bytes - len(batch[0].body)
+        while self.arrived and len(batch) < most_messages and len(self.arrived[0].body) <= room:
+            batch.append(self.arrived.popleft())
+            room -= len(batch[-1].body)
+        return batch
+
     def end(self, reason: str) -> None:
         self.reason = self.reason or reason
         self.over.set()
@@ -84,7 +95,9 @@ class _Session:
 
 
 class BatchConsumer:
-    """Consumes `queue` in batches of at most `batch_messages`, keeps consuming across interruptions, and knows how it is doing.
+    """Consumes `queue` in batches, keeps consuming across interruptions, and knows how it is doing.
+
+    A batch has at most `batch_messages` messages and `batch_bytes` bytes (a larger message comes alone).
 
     `handler` has no acknowledgement, commit or retry in it: returning means "committed, acknowledge", raising means "again".
     """
@@ -98,6 +111,7 @@ class BatchConsumer:
         prefetch_count: int,
         batch_messages: int,
         name: str,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         self.queue = queue
         self.last_error: str | None = None
@@ -107,6 +121,7 @@ class BatchConsumer:
         self._handler = handler
         self._prefetch_count = prefetch_count
         self._batch_messages = batch_messages
+        self._batch_bytes = batch_bytes
         self._name = name
         self._broker = Broker(url, name=name)
         self._session: _Session | None = None
@@ -146,9 +161,10 @@ class BatchConsumer:
         session = self._session
         return _now() - session.arrived_at[0] if session is not None and session.arrived_at else 0.0
 
-    async def start(self) -> None:
-        """Begin to consume, now or as soon as the broker is there."""
-        self._wanted.set()
+    async def start(self, *, paused: bool = False) -> None:
+        """Begin to consume, now or as soon as the broker is there; with `paused`, when `resume` is called."""
+        if not paused:
+            self._wanted.set()
         self._task = asyncio.create_task(self._run(), name=f"{self._name}-consumer")
 
     async def pause(self) -> None:
@@ -265,7 +281,7 @@ class BatchConsumer:
                     session.wake.clear()
                     await session.wake.wait()
                     continue
-                batch = [session.arrived.popleft() for _ in range(min(self._batch_messages, len(session.arrived)))]
+                batch = session.take(self._batch_messages, self._batch_bytes)
                 if await self._handle(session, batch):
                     await self._acknowledge(session, batch)
         finally:

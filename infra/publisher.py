@@ -188,6 +188,10 @@ class ConfirmingPublisher:
                 except BrokerUnavailable as error:
                     self._reason = error.reason
                     log.warning("%s cannot publish: %s", self.name, error.reason)
+                except Exception as error:
+                    # Without its keeper a publisher would refuse for ever, so not even a bug of the client's may end it.
+                    self._reason = f"{type(error).__name__}: {error}"
+                    log.exception("%s cannot publish", self.name)
                 self._attempted.set()
                 await asyncio.sleep(backoff.next_seconds())
         finally:

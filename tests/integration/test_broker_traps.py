@@ -601,6 +601,32 @@ async def test_channels_and_queues_that_only_we_hold_survive_the_garbage_collect
         await canary.close()
 
 
+async def test_a_probe_that_went_away_does_not_spoil_the_next_one(broker: str) -> None:
+    async with publishing(broker) as publisher:
+        canary = Canary(broker, publisher, name="test")
+        probe = asyncio.create_task(canary.check(5))
+        await asyncio.sleep(0)
+        probe.cancel()
+        first, second = await asyncio.gather(canary.check(5), canary.check(5))
+        assert first == second, "checks of the same moment share one message"
+        await canary.close()
+
+
+async def test_a_batch_is_bounded_by_messages_and_by_bytes(broker: str) -> None:
+    taken = Taken()
+    async with publishing(broker) as publisher:
+        for size in (1, 1, 1, 60, 60, 200, 1):
+            await send(publisher, b"x" * size)
+        consumer = BatchConsumer(broker, STOCK_WRITER.name, taken, prefetch_count=50, batch_messages=2, batch_bytes=100, name="test")
+        await consumer.start(paused=True)
+        assert consumer.alive
+        assert not consumer.consuming
+        consumer.resume()
+        await until(lambda: len(taken.bodies) == 7)
+        await consumer.stop()
+    assert all(len(batch) <= 2 and (len(batch) == 1 or sum(len(d.body) for d in batch) <= 100) for batch in taken.batches)
+
+
 # What must heal by itself
 
 
