@@ -37,7 +37,8 @@ class Intake:
             group_bytes=settings.publish_group_bytes,
             backlog_events=settings.publish_backlog_events,
         )
-        self._waiters: dict[UUID, list[asyncio.Future[Outcome]]] = defaultdict(list)
+        self._waiters: dict[UUID, list[asyncio.Future[Outcome | None]]] = defaultdict(list)
+        self._hurrying = False
 
     async def accept(self, event: Accepted, data: bytes) -> None:
         """Return when the broker has the event. Raises Problem idempotency_mismatch or broker_unavailable."""
@@ -65,11 +66,11 @@ class Intake:
 
     async def accept_and_wait(self, event: Accepted, data: bytes, seconds: float) -> Outcome | None:
         """Accept the event and wait for its outcome: None when it isn't there in time."""
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._waiters[event.event_id].append(outcome)
         try:
             await self.accept(event, data)
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(0 if self._hurrying else seconds):
                 return await outcome
         except TimeoutError:
             return None
@@ -85,6 +86,13 @@ class Intake:
             for waiter in self._waiters.get(UUID(outcome["event_id"]), ()):
                 if not waiter.done():
                     waiter.set_result(outcome)
+
+    def hurry(self) -> None:
+        """Let nobody wait for an outcome any more: the process is about to stop."""
+        self._hurrying = True
+        for waiter in [each for waiting in self._waiters.values() for each in waiting]:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def drain(self) -> None:
         """Take nothing more, and return when everything taken is confirmed or refused."""

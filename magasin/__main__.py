@@ -62,7 +62,7 @@ def env() -> None:
 @app.command()
 def api() -> None:
     """Run one API process in the foreground."""
-    _become(house.api_command(settings()))
+    _become(house.api_command())
 
 
 @app.command()

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 WORKERS = ("stock-writer", "projector", "dead-letters")
 API = "api"
-GRACEFUL_SECONDS = 10
-"""How long a browser's live stream may hold up the end of the API."""
+STOP_SECONDS = 20
+"""Twice what the API and the workers give to the work at hand."""
 
 EARLY_DEATHS = 12
 """The project's processes start while RabbitMQ still boots."""
@@ -37,11 +37,9 @@ def base_url(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-def api_command(settings: Settings) -> tuple[str, ...]:
+def api_command() -> tuple[str, ...]:
     """The API, as everybody starts it: one process, many connections."""
-    where = ("--host", settings.host, "--port", str(settings.port))
-    manner = ("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", str(GRACEFUL_SECONDS))
-    return (sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", *where, *manner)
+    return (sys.executable, "-m", "api")
 
 
 def worker_command(name: str) -> tuple[str, ...]:
@@ -54,7 +52,8 @@ def processes(settings: Settings, servers: Servers, memory: Memory) -> list[Chil
     common = {**os.environ, **servers.addresses, "MAGASIN_ENV": settings.env, "MAGASIN_HOME": str(home_of(settings))}
     children = [_worker(name, common, memory.port(f"{name}-probe"), servers) for name in WORKERS]
     servers.addresses["MAGASIN_URL"] = base_url(settings)
-    return [*children, _child(API, api_command(settings), common, base_url(settings), stage=API_STAGE)]
+    env = {**common, "MAGASIN_HOST": settings.host, "MAGASIN_PORT": str(settings.port)}
+    return [*children, _child(API, api_command(), env, base_url(settings), stage=API_STAGE)]
 
 
 def _worker(name: str, common: Mapping[str, str], port: int, servers: Servers) -> Child:
@@ -70,7 +69,7 @@ def _child(name: str, command: tuple[str, ...], env: Mapping[str, str], url: str
         env=env,
         cwd=ROOT,
         stage=stage,
-        stop_seconds=GRACEFUL_SECONDS + 10,
+        stop_seconds=STOP_SECONDS,
         ready=lambda: is_ready(f"{url}/readyz"),
         ready_seconds=90,
         early_deaths=EARLY_DEATHS,

@@ -10,8 +10,11 @@ from sqlalchemy import Engine
 from infra.database import engine_for
 from infra.settings import Settings
 from tests import sandbox
+from tests.e2e.system import fragile, shop, system
 from tests.services import FOLDER_VARIABLE, Services, begin_run, end_run, run_folder
 from tests.services import services as services_of_run
+
+__all__ = ["fragile", "shop", "system"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
