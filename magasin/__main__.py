@@ -10,7 +10,12 @@ from rich.console import Console
 from infra.settings import Settings, settings
 from magasin import house, state
 
-app = typer.Typer(help="Keeps the stock of a chain of shops right, at once, everywhere.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Keeps the stock of a chain of shops right, at once, everywhere.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they hold passwords
+)
 FAILED = 1
 
 

@@ -6,11 +6,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from magasin.home import LOOPBACK, Memory, write_private
 from magasin.processes import dying_with_parent
@@ -197,5 +198,7 @@ async def answers(port: int, password: str) -> bool:
     async with connection:
         found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
         if await found.fetchone() is None:
-            await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+            # Somebody else who waits for the server may be making it at this moment.
+            with suppress(errors.DuplicateDatabase, errors.UniqueViolation):
+                await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     return True

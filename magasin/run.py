@@ -139,7 +139,8 @@ class _Run:
     async def _install(self) -> None:
         packages = missing(os.environ)
         if packages:
-            with self._console.status(f"Installing {', '.join(packages)} (this takes a few minutes, once) …"):
+            self._console.print(f"Installing {', '.join(packages)} (a minute or two, once) …")
+            with self._console.status("apt-get is at work …"):
                 await asyncio.to_thread(install, packages)
             self._done(f"Installed {', '.join(packages)}")
 
