@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -29,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from infra.database import metadata
+from infra.database import json_rows, metadata
 from schemas.envelope import Recorded
 
 Instant = DateTime(timezone=True)
@@ -83,39 +82,23 @@ store_head = Table(
 _APPEND = text("""
     INSERT INTO event_log (store_id, seq, event_id, type, version, source, subject, occurred_at, received_at, effective_at,
                            recorded_at, local_at, outcome, reason, payload, effect, actor, traceparent, fingerprint)
-    SELECT store_id, seq, event_id, type, version, source, subject, occurred_at, received_at, effective_at,
-           recorded_at, local_at, outcome, reason, payload::jsonb, effect::jsonb, actor, traceparent, fingerprint
-    FROM unnest(CAST(:store_id AS text[]), CAST(:seq AS bigint[]), CAST(:event_id AS uuid[]), CAST(:type AS text[]),
-                CAST(:version AS smallint[]), CAST(:source AS text[]), CAST(:subject AS uuid[]),
-                CAST(:occurred_at AS timestamptz[]), CAST(:received_at AS timestamptz[]), CAST(:effective_at AS timestamptz[]),
-                CAST(:recorded_at AS timestamptz[]), CAST(:local_at AS timestamp[]), CAST(:outcome AS text[]),
-                CAST(:reason AS text[]), CAST(:payload AS text[]), CAST(:effect AS text[]), CAST(:actor AS text[]),
-                CAST(:traceparent AS text[]), CAST(:fingerprint AS text[]))
-         AS row(store_id, seq, event_id, type, version, source, subject, occurred_at, received_at, effective_at,
-                recorded_at, local_at, outcome, reason, payload, effect, actor, traceparent, fingerprint)
+    SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row(
+        store_id text, seq bigint, event_id uuid, type text, version smallint, source text, subject uuid, occurred_at timestamptz,
+        received_at timestamptz, effective_at timestamptz, recorded_at timestamptz, local_at timestamp, outcome text, reason text,
+        payload jsonb, effect jsonb, actor text, traceparent text, fingerprint text)
 """)
-_AS_IS = (
-    "store_id",
-    "seq",
-    "event_id",
-    "type",
-    "version",
-    "source",
-    "subject",
-    "occurred_at",
-    "received_at",
-    "effective_at",
-    "recorded_at",
-    "local_at",
-    "outcome",
-    "reason",
-    "actor",
-    "traceparent",
-)
+_SEQUELS = text("""
+    SELECT sequel.*
+    FROM unnest(CAST(:store_id AS text[]), CAST(:seq AS bigint[])) AS place(store_id, seq)
+    CROSS JOIN LATERAL (
+        SELECT min(e.seq) AS seq FROM event_log e WHERE e.store_id = place.store_id AND e.seq > place.seq AND e.type <> :type
+    ) AS following
+    JOIN event_log sequel ON sequel.store_id = place.store_id AND sequel.seq > place.seq
+        AND sequel.seq < coalesce(following.seq, 9223372036854775807) AND sequel.type = :type
+""")
 _MOVE_HEADS = text("""
     UPDATE store_head SET seq = row.seq, recorded_at = row.recorded_at
-    FROM unnest(CAST(:store_id AS text[]), CAST(:seq AS bigint[]), CAST(:recorded_at AS timestamptz[]))
-         AS row(store_id, seq, recorded_at)
+    FROM json_to_recordset(CAST(:rows AS json)) AS row(store_id text, seq bigint, recorded_at timestamptz)
     WHERE store_head.store_id = row.store_id
 """)
 
@@ -124,19 +107,10 @@ def append(connection: Connection, events: Sequence[Recorded], fingerprints: Seq
     """Append events whose sequence numbers follow the heads that the caller has locked, and move those heads."""
     if not events:
         return
-    rows: dict[str, list[Any]] = {name: [getattr(event, name) for event in events] for name in _AS_IS}
-    rows["payload"] = [to_json(event.data).decode() for event in events]
-    rows["effect"] = [None if event.effect is None else to_json(event.effect).decode() for event in events]
-    rows["fingerprint"] = list(fingerprints)
-    connection.execute(_APPEND, rows)
+    connection.execute(_APPEND, json_rows([_row(event, print_) for event, print_ in zip(events, fingerprints, strict=True)]))
     last = {event.store_id: event for event in events}
     connection.execute(
-        _MOVE_HEADS,
-        {
-            "store_id": list(last),
-            "seq": [event.seq for event in last.values()],
-            "recorded_at": [event.recorded_at for event in last.values()],
-        },
+        _MOVE_HEADS, json_rows([{"store_id": each.store_id, "seq": each.seq, "recorded_at": each.recorded_at} for each in last.values()])
     )
 
 
@@ -162,6 +136,14 @@ def about(connection: Connection, subjects: Iterable[UUID]) -> list[Recorded]:
     return [recorded(row) for row in rows]
 
 
+def sequels(connection: Connection, events: Sequence[Recorded], type_: str) -> list[Recorded]:
+    """The events of a type that stand directly after these in their stores' logs: the cases that were opened with them."""
+    if not events:
+        return []
+    asked = {"store_id": [each.store_id for each in events], "seq": [each.seq for each in events], "type": type_}
+    return [recorded(row) for row in connection.execute(_SEQUELS, asked)]
+
+
 def recorded(row: Row[Any]) -> Recorded:
     """A row of `event_log` as the event it holds."""
     return Recorded(
@@ -184,6 +166,30 @@ def recorded(row: Row[Any]) -> Recorded:
         reason=row.reason,
         effect=row.effect,
     )
+
+
+def _row(event: Recorded, print_: str) -> dict[str, Any]:
+    return {
+        "store_id": event.store_id,
+        "seq": event.seq,
+        "event_id": event.event_id,
+        "type": event.type,
+        "version": event.version,
+        "source": event.source,
+        "subject": event.subject,
+        "occurred_at": event.occurred_at,
+        "received_at": event.received_at,
+        "effective_at": event.effective_at,
+        "recorded_at": event.recorded_at,
+        "local_at": event.local_at,
+        "outcome": event.outcome,
+        "reason": event.reason,
+        "payload": event.data,
+        "effect": event.effect,
+        "actor": event.actor,
+        "traceparent": event.traceparent,
+        "fingerprint": print_,
+    }
 
 
 def heads(connection: Connection) -> dict[str, tuple[int, datetime | None]]:

@@ -8,11 +8,12 @@ projecting, catching up and rebuilding are the same code.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Literal
 
-from sqlalchemy import BigInteger, Column, Connection, Date, PrimaryKeyConstraint, SmallInteger, Table, Text, text
+from sqlalchemy import BigInteger, Column, Connection, Date, PrimaryKeyConstraint, SmallInteger, Table, Text, TextClause, text
 
-from infra.database import metadata
+from infra.database import json_rows, metadata
 from schemas.envelope import Recorded
 
 Key = tuple[Any, ...]
@@ -88,21 +89,20 @@ def add(connection: Connection, table: Table, cells: Cells) -> None:
     """Add increments to a cell table in one statement; keys sorted, so that competing projectors can't deadlock."""
     if not cells:
         return
+    names, statement = _add_statement(table)
+    rows = [dict(zip(names, (*key, *amounts), strict=True)) for key, amounts in sorted(cells.items())]
+    connection.execute(statement, json_rows(rows))
+
+
+@cache
+def _add_statement(table: Table) -> tuple[tuple[str, ...], TextClause]:
+    # Names come from the tables that the code declares, never from outside; plain strings, since SQLAlchemy's own kind is slow to write.
     keys = [column.name for column in table.primary_key.columns]
-    measures = [column.name for column in table.columns if column.name not in keys]
-    rows = sorted(cells.items())
-    values: dict[str, list[Any]] = {name: [key[place] for key, _ in rows] for place, name in enumerate(keys)}
-    values |= {name: [amounts[place] for _, amounts in rows] for place, name in enumerate(measures)}
-    connection.execute(text(_add_sql(table, keys, measures)), values)
-
-
-def _add_sql(table: Table, keys: Sequence[str], measures: Sequence[str]) -> str:
-    # Names come from the tables that the code declares, never from outside.
-    target = f"{table.schema}.{table.name}"
-    arrays = ", ".join(f"CAST(:{column.name} AS {column.type.compile()}[])" for column in table.columns)
-    changed = ", ".join(f"{name} = cell.{name} + excluded.{name}" for name in measures)
-    names = ", ".join((*keys, *measures))
-    return (
-        f"INSERT INTO {target} AS cell ({names}) SELECT * FROM unnest({arrays}) "  # noqa: S608
+    names = tuple(str(column.name) for column in table.columns)
+    columns = ", ".join(f"{column.name} {column.type.compile()}" for column in table.columns)
+    changed = ", ".join(f"{name} = cell.{name} + excluded.{name}" for name in names if name not in keys)
+    return names, text(
+        f"INSERT INTO {table.schema}.{table.name} AS cell ({', '.join(names)}) "  # noqa: S608
+        f"SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row({columns}) "
         f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
     )
