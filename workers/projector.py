@@ -12,12 +12,12 @@ from uuid_utils.compat import uuid7
 
 from infra.connection import BrokerUnavailable
 from infra.consumer import Delivery
-from infra.dead_letters import park
+from infra.dead_letters import Letter, park
 from infra.publisher import ConfirmingPublisher
 from infra.topology import LIVE
 from projections import PROJECTIONS, checkpoint
 from projections.project import follow
-from schemas.envelope import MalformedEvent, Recorded, decode_recorded
+from schemas.envelope import MalformedEvent, Recorded, decode_recorded, split
 from workers import metrics
 from workers.letters import letter
 
@@ -64,15 +64,29 @@ class Projector:
 
     def _opened(self, deliveries: Sequence[Delivery]) -> dict[str, list[Recorded]]:
         arrived: dict[str, list[Recorded]] = defaultdict(list)
+        letters: list[Letter] = []
         for delivery in deliveries:
             try:
-                for event in decode_recorded(delivery.body):
-                    arrived[event.store_id].append(event)
+                wires = split(delivery.body)
             except MalformedEvent as error:
-                with self._engine.begin() as connection:
-                    metrics.dead_lettered_total.labels(NAME).inc(park(connection, [letter(delivery, NAME, "malformed_message", error)]))
-                log.exception("dead_lettered", reason="malformed_message")
+                letters.append(letter(delivery, NAME, "malformed_message", error))
+                continue
+            for place, wire in enumerate(wires):
+                try:
+                    event = decode_recorded(wire)
+                except MalformedEvent as error:
+                    letters.append(letter(delivery, NAME, "malformed_event", error, place=place, wire=wire))
+                else:
+                    arrived[event.store_id].append(event)
+        self._park(letters)
         return arrived
+
+    def _park(self, letters: Sequence[Letter]) -> None:
+        if letters:
+            with self._engine.begin() as connection:
+                metrics.dead_lettered_total.labels(NAME).inc(park(connection, letters))
+            for each in letters:
+                log.error("dead_lettered", reason=each.reason, event_id=str(each.event_id), error=str(each.error))
 
     def _note(self, stalled: Sequence[tuple[str, str, str]]) -> None:
         for projection, store_id, error in stalled:
