@@ -1,7 +1,7 @@
 """Where does a message go that can't be handled, so that nothing is lost and someone can understand it?
 
-Into PostgreSQL, in a transaction, before it is acknowledged. The id is derived from the message and the place in it: parking the
-same one again after a crash changes nothing.
+Into PostgreSQL, in a transaction, before it is acknowledged. The id is derived from the message, the place in it and what lay there:
+parking the same one again after a crash changes nothing, and a publisher that gives all its messages one id (or none) loses none.
 """
 
 import re
@@ -17,10 +17,12 @@ from sqlalchemy import CheckConstraint, Column, Connection, DateTime, Index, Int
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from infra.database import metadata
+from infra.faults import printable
 
 LETTERS = uuid5(NAMESPACE_URL, "urn:magasin:dead-letters")
 STACK_CHARACTERS = 16_000
 ERROR_CHARACTERS = 2_000
+NAME_CHARACTERS = 255
 
 dead_letter = Table(
     "dead_letter",
@@ -87,24 +89,24 @@ def waiting(connection: Connection) -> int:
 def error_fingerprint(error: BaseException, type_: str | None) -> str:
     """Equal for errors of one kind: the class, the event type and the message without its numbers and ids."""
     words = re.sub(r"[0-9a-f]{8,}|\d+|'[^']*'", "#", str(error).split("\n", 1)[0].lower())
-    return blake2b(f"{type(error).__name__}|{type_}|{words}".encode(), digest_size=6).hexdigest()
+    return blake2b(f"{type(error).__name__}|{type_}|{words}".encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def _row(letter: Letter) -> dict[str, Any]:
     return {
-        "id": uuid5(LETTERS, f"{letter.consumer}|{letter.message_id}|{letter.place}"),
-        "message_id": letter.message_id,
+        "id": _letter_id(letter),
+        "message_id": printable(letter.message_id, NAME_CHARACTERS),
         "event_id": letter.event_id,
         "type": letter.type,
         "store_id": letter.store_id,
         "consumer": letter.consumer,
-        "exchange": letter.exchange,
-        "routing_key": letter.routing_key,
-        "headers": {name: str(value) for name, value in letter.headers.items()},
+        "exchange": printable(letter.exchange, NAME_CHARACTERS),
+        "routing_key": printable(letter.routing_key, NAME_CHARACTERS),
+        "headers": {printable(name, NAME_CHARACTERS): printable(str(value), ERROR_CHARACTERS) for name, value in letter.headers.items()},
         "traceparent": letter.traceparent,
         "reason": letter.reason,
-        "error": _printable(f"{type(letter.error).__name__}: {letter.error}", ERROR_CHARACTERS),
-        "stack": _printable("".join(traceback.format_exception(letter.error)), STACK_CHARACTERS),
+        "error": printable(f"{type(letter.error).__name__}: {letter.error}", ERROR_CHARACTERS),
+        "stack": printable("".join(traceback.format_exception(letter.error)), STACK_CHARACTERS),
         "attempts": letter.attempts,
         "fingerprint": error_fingerprint(letter.error, letter.type),
         "failed_at": letter.failed_at,
@@ -113,6 +115,6 @@ def _row(letter: Letter) -> dict[str, Any]:
     }
 
 
-def _printable(words: str, most: int) -> str:
-    # PostgreSQL's text takes no NUL and no lone surrogate, and a poisonous message is where those come from.
-    return words[:most].replace("\x00", "�").encode("utf-8", "replace").decode()
+def _letter_id(letter: Letter) -> UUID:
+    content = blake2b(letter.payload, digest_size=16).hexdigest()
+    return uuid5(LETTERS, printable(f"{letter.consumer}|{letter.place}|{content}|{letter.message_id}", ERROR_CHARACTERS))

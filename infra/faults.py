@@ -19,6 +19,11 @@ PASSING = (
 )
 
 
+def printable(words: str, most: int) -> str:
+    """At most `most` characters that PostgreSQL's text can hold: it takes no NUL and no lone surrogate, and poison is made of those."""
+    return words[:most].replace("\x00", "�").encode("utf-8", "replace").decode()
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the database is away, busy or full: then the work is kept and done again later. Anything else is the work's own fault."""
     if isinstance(error, PoolTimeout):

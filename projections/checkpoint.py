@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, CheckConstraint, Column, Connection, DateTime, Integer, PrimaryKeyConstraint, Table, Text, text
 
 from infra.database import metadata
+from infra.faults import printable
 
 LIVE = 0
+ERROR_CHARACTERS = 8_000
 
 checkpoint = Table(
     "checkpoint",
@@ -45,7 +47,7 @@ _MOVE = text("""
 """)
 _STALL = text("""
     UPDATE checkpoint SET state = 'stalled', error = :error, failed_seq = :seq, moved_at = now()
-    WHERE projection = :projection AND generation = :generation AND store_id = :store_id
+    WHERE projection = :projection AND generation = :generation AND store_id = :store_id AND seq = :seq - 1 AND state = 'live'
 """)
 
 
@@ -82,8 +84,12 @@ def move(connection: Connection, marks: Mapping[tuple[str, str], int]) -> None:
 
 
 def stall(connection: Connection, projection: str, store_id: str, seq: int, error: str) -> None:
-    """Stop a projection for one store at the event that it can't apply, and keep the error for whoever mends it."""
-    connection.execute(_STALL, {"projection": projection, "generation": LIVE, "store_id": store_id, "seq": seq, "error": error[:4_000]})
+    """Stop a projection for one store at the event `seq` that it can't apply, and keep the error for whoever mends it.
+
+    The caller holds the checkpoint's lock.
+    """
+    kept = printable(error, ERROR_CHARACTERS)
+    connection.execute(_STALL, {"projection": projection, "generation": LIVE, "store_id": store_id, "seq": seq, "error": kept})
 
 
 def behind(connection: Connection, projections: Iterable[str]) -> dict[str, int]:

@@ -36,7 +36,7 @@ def follow(engine: Engine, arrived: Mapping[str, Sequence[Recorded]], through: M
     """
     goals = dict(through or {})
     for store_id, events in arrived.items():
-        goals[store_id] = max(goals.get(store_id, 0), max(event.seq for event in events))
+        goals[store_id] = max(goals.get(store_id, 0), *(event.seq for event in events))
     total = Progress()
     while goals:
         progress = _round(engine, arrived, goals)
@@ -112,25 +112,33 @@ def _one_by_one(engine: Engine, arrived: Mapping[str, Sequence[Recorded]], goals
             except Exception as error:
                 if is_transient(error):
                     raise
-                progress.stalled.append(_creep(engine, projection, store_id, goal))
+                error_at = _creep(engine, projection, store_id, goal)
+                if error_at is not None:
+                    progress.stalled.append((projection.name, store_id, error_at))
             else:
                 progress.applied = max(progress.applied, done.applied)
                 progress.unfinished |= done.unfinished
     return progress
 
 
-def _creep(engine: Engine, projection: Projection, store_id: str, goal: int) -> tuple[str, str, str]:
-    """Go on event by event up to the one that fails, and stall there: an operator sees exactly which event it is."""
+def _creep(engine: Engine, projection: Projection, store_id: str, goal: int) -> str | None:
+    """Go on event by event up to the one that fails, and stall there: an operator sees exactly which event it is.
+
+    Answers the error; None when there is none any more (someone else went on, or the failure didn't come back).
+    """
     while True:
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             mark = checkpoint.lock(connection, [projection.name], [store_id])[projection.name, store_id]
-            connection.rollback()
-        try:
-            with engine.begin() as connection:
-                _advance(connection, [projection], {}, {store_id: min(mark.seq + 1, goal)})
-        except Exception as error:
-            if is_transient(error):
-                raise
-            with engine.begin() as connection:
-                checkpoint.stall(connection, projection.name, store_id, mark.seq + 1, traceback.format_exc())
-            return projection.name, store_id, f"{type(error).__name__}: {error}"
+            if mark.state != "live" or mark.seq >= goal:
+                return None
+            try:
+                with connection.begin_nested():
+                    moved = _advance(connection, [projection], {}, {store_id: mark.seq + 1})
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                told = f"{type(error).__name__}: {error}"
+                checkpoint.stall(connection, projection.name, store_id, mark.seq + 1, f"{told}\n\n{traceback.format_exc()}")
+                return told
+            if moved.applied == 0:
+                return None

@@ -5,7 +5,7 @@ the batch are decided one after the other, and knows no database.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -71,14 +71,18 @@ class Decision:
 
 @dataclass(slots=True)
 class Book:
-    """The state of every store that one batch touches. `later_deltas` sums what the ledger has after an instant."""
+    """The state of every store that one batch touches.
+
+    `later_deltas` has, for each (store, SKU, instant) that the batch counts, the units that the ledger moved after it. `moved` has
+    what the batch itself moves: (the event that wrote it, the movement) by store and SKU.
+    """
 
     shops: dict[str, Shop]
     levels: dict[tuple[str, str], Level]
-    unknown_skus: frozenset[str] = frozenset()
+    unknown_skus: set[str] = field(default_factory=set)
     sales: dict[tuple[str, UUID], Sale] = field(default_factory=dict)
-    later_deltas: Callable[[str, str, datetime], int] = lambda _store, _sku, _at: 0
-    moved: list[tuple[str, UUID, Movement]] = field(default_factory=list)
+    later_deltas: Mapping[tuple[str, str, datetime], int] = field(default_factory=dict)
+    moved: dict[tuple[str, str], list[tuple[UUID, Movement]]] = field(default_factory=dict)
 
     def level(self, store_id: str, sku: str) -> Level:
         """The level of a SKU in a store; nothing at all is a level of 0."""
@@ -89,22 +93,21 @@ class Book:
         return self.sales.setdefault((store_id, sale_id), Sale())
 
     def apply(self, store_id: str, writer: UUID, movements: Iterable[Movement]) -> list[tuple[Sku, int, int]]:
-        """Move the levels for the event `writer`; answers (sku, on_hand before, on_hand after) for each movement."""
-        changes = []
+        """Move the levels for the event `writer`; answers (sku, on_hand before, on_hand after) for each SKU that it moves."""
+        changes: dict[Sku, tuple[int, int]] = {}
         for movement in movements:
-            before = self.level(store_id, movement.sku)
-            after = self._after(store_id, before, movement)
-            self.levels[store_id, movement.sku] = after
-            self.moved.append((store_id, writer, movement))
-            changes.append((movement.sku, before.on_hand, after.on_hand))
-        return changes
+            cell = (store_id, movement.sku)
+            before = self.level(*cell)
+            after = self.levels[cell] = self._after(cell, before, movement)
+            self.moved.setdefault(cell, []).append((writer, movement))
+            first, _ = changes.get(movement.sku, (before.on_hand, 0))
+            changes[movement.sku] = (first, after.on_hand)
+        return [(sku, before, after) for sku, (before, after) in changes.items()]
 
-    def _after(self, store_id: str, level: Level, movement: Movement) -> Level:
+    def _after(self, cell: tuple[str, str], level: Level, movement: Movement) -> Level:
         if movement.counted is None:
             return level.moved(movement.delta or 0, movement.effective_at)
-        later = self.later_deltas(store_id, movement.sku, movement.effective_at) + sum(
-            each.delta or 0
-            for store, _, each in self.moved
-            if store == store_id and each.sku == movement.sku and each.effective_at > movement.effective_at
+        later = self.later_deltas.get((*cell, movement.effective_at), 0) + sum(
+            each.delta or 0 for _, each in self.moved.get(cell, ()) if each.effective_at > movement.effective_at
         )
         return level.counted(movement.counted, movement.effective_at, movement.event_id, later)

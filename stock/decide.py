@@ -32,6 +32,7 @@ class NoRule(LookupError):
 @singledispatch
 def decide(event: Event, head: Accepted, book: Book) -> Decision:
     """The decision about one event. Sales and shops in the book are kept current; `Book.apply` moves the levels afterwards."""
+    del head, book
     message = f"no rule for {type(event).__name__}"
     raise NoRule(message)
 
@@ -141,10 +142,17 @@ def define_store(event: StoreDefined, head: Accepted, book: Book) -> Decision:
     return NOTHING_TO_DO
 
 
-@decide.register(ProductDefined)
-@decide.register(ProductStocked)
-def define_product(event: Event, head: Accepted, book: Book) -> Decision:
-    """Nothing moves: the store of products takes the new description."""
+@decide.register
+def define_product(event: ProductDefined, head: Accepted, book: Book) -> Decision:
+    """Nothing moves; the product is known to what follows in the batch."""
+    del head
+    book.unknown_skus.discard(event.sku)
+    return NOTHING_TO_DO
+
+
+@decide.register
+def stock_product(event: ProductStocked, head: Accepted, book: Book) -> Decision:
+    """Nothing moves: the shop has other limits from now on."""
     del event, head, book
     return NOTHING_TO_DO
 

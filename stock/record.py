@@ -6,10 +6,9 @@ already has, lets the rules decide, gives every event the next sequence number o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -17,10 +16,11 @@ from events.base import Event, event_type
 from events.cases import CaseOpened
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
 from events.sales import SaleRecorded, SaleReturned, SaleVoided
+from events.stock import StockCounted
 from infra import event_log
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, fingerprint
 from stock import store
-from stock.book import Book, Case, Decision, Shop
+from stock.book import Book, Case, Decision
 from stock.decide import decide
 
 CASES = UUID("6a0c1d0e-6f0f-5d3b-9a44-8a2f0b7f3c11")
@@ -46,10 +46,15 @@ class Incoming:
 
 @dataclass(slots=True)
 class Result:
-    """What became of a batch. `recorded` has every event that is new in the log (cases included), in order; `repeated` what was there."""
+    """What became of a batch.
+
+    `recorded` has every event that is new in the log (cases included), in order; `repeated` what was there already, and `reopened` the
+    cases that were opened with those: the crash that made them come again may have come before anything of them was published.
+    """
 
     recorded: list[Recorded] = field(default_factory=list)
     repeated: list[Recorded] = field(default_factory=list)
+    reopened: list[Recorded] = field(default_factory=list)
     conflicts: list[Accepted] = field(default_factory=list)
 
 
@@ -70,8 +75,9 @@ def record(connection: Connection, batch: Sequence[Incoming], now: datetime) -> 
     known = event_log.found(connection, {each.head.event_id for each in batch})
     result, fresh, reused = _sort_out(batch, known)
     book = _book(connection, heads, fresh)
-    decided = [(each, *_settle(each, book)) for each in fresh]
-    _write(connection, heads, decided, reused, book, now, result)
+    decided = [_settle(each, book) for each in fresh]
+    _write(connection, heads, decided, reused=reused, book=book, now=now, result=result)
+    result.reopened += event_log.sequels(connection, result.repeated, CaseOpened.type)
     return result
 
 
@@ -118,8 +124,8 @@ def _book(connection: Connection, heads: dict[str, store.Head], fresh: Sequence[
     book = Book(
         shops={store_id: head.shop for store_id, head in heads.items() if head.shop is not None},
         levels=store.levels(connection, cells) if cells else {},
-        unknown_skus=store.unknown_skus(connection, {sku for _, sku in cells}) if cells else frozenset(),
-        later_deltas=lambda store_id, sku, at: store.later_deltas(connection, store_id, sku, at),
+        unknown_skus=store.unknown_skus(connection, {sku for _, sku in cells}) if cells else set(),
+        later_deltas=store.later_deltas(connection, _counted(fresh)),
     )
     arriving = [each.head.event_id for each in fresh if isinstance(each.event, SaleRecorded)]
     spoken_of = [each.event.sale_id for each in fresh if isinstance(each.event, SaleVoided | SaleReturned)]
@@ -128,8 +134,18 @@ def _book(connection: Connection, heads: dict[str, store.Head], fresh: Sequence[
     return book
 
 
-def _settle(each: Incoming, book: Book) -> tuple[Decision, list[Case]]:
-    """Decide about one event and move the book; answers the decision and every case that it opens."""
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """One event, what the rules say of it, every case that it opens, and the clock that its shop went by then."""
+
+    incoming: Incoming
+    decision: Decision
+    cases: Sequence[Case]
+    zone: tzinfo
+
+
+def _settle(each: Incoming, book: Book) -> _Decided:
+    """Decide about one event and move the book."""
     head = each.head
     decision = decide(each.event, head, book)
     cases = list(decision.cases)
@@ -138,49 +154,57 @@ def _settle(each: Incoming, book: Book) -> tuple[Decision, list[Case]]:
             cases.append(Case("oversell", f"{head.event_id}|oversell|{sku}", (head.event_id,), sku, {"on_hand": after}))
         if sku in book.unknown_skus:
             cases.append(Case("unknown_product", f"{head.store_id}|unknown_product|{sku}", (head.event_id,), sku))
-    return decision, cases
+    return _Decided(each, decision, cases, _zone(book, head.store_id))
+
+
+def _zone(book: Book, store_id: str) -> tzinfo:
+    shop = book.shops.get(store_id)
+    return UTC if shop is None else shop.zone
 
 
 def _write(  # noqa: PLR0913 - the parts of one batch, put together once
     connection: Connection,
     heads: dict[str, store.Head],
-    decided: Sequence[tuple[Incoming, Decision, list[Case]]],
+    decided: Sequence[_Decided],
+    *,
     reused: Sequence[tuple[Accepted, str, UUID]],
     book: Book,
     now: datetime,
     result: Result,
 ) -> None:
-    scribe = _Scribe(heads, book.shops, now)
-    candidates = {uuid5(CASES, case.key) for _, _, cases in decided for case in cases} | {case_id for _, _, case_id in reused}
-    scribe.cases.update(event_log.found(connection, candidates) if candidates else ())
-    for each, decision, cases in decided:
-        scribe.put(each.head, decision)
-        for case in cases:
-            scribe.open_case(each.head.store_id, case)
+    scribe = _Scribe(heads, now)
+    candidates = {uuid5(CASES, case.key) for each in decided for case in each.cases} | {case_id for _, _, case_id in reused}
+    there = event_log.found(connection, candidates) if candidates else {}
+    scribe.cases.update(there)
+    for each in decided:
+        scribe.put(each.incoming.head, each.decision, each.zone)
+        for case in each.cases:
+            scribe.open_case(each.incoming.head.store_id, case, each.zone)
     for head, first, case_id in reused:
         details = {"first": first, "second": head.fingerprint, "type": head.type, "refused": head.data}
-        scribe.open_case(head.store_id, Case("id_reuse", "", (head.event_id,), None, details), case_id)
+        case = Case("id_reuse", "", (head.event_id,), None, details)
+        scribe.open_case(head.store_id, case, _zone(book, head.store_id), case_id)
+        if case_id in there:
+            result.reopened.append(there[case_id][0])
     event_log.append(connection, scribe.events, scribe.fingerprints)
     store.save(connection, book, {event.event_id: event for event in scribe.events})
-    _save_definitions(connection, [each for each, decision, _ in decided if decision.outcome == "recorded"])
+    _save_definitions(connection, [each.incoming for each in decided if each.decision.outcome == "recorded"])
     result.recorded = scribe.events
 
 
 class _Scribe:
     """Gives each event the next sequence number of its store and its place in time."""
 
-    def __init__(self, heads: dict[str, store.Head], shops: dict[str, Shop], now: datetime) -> None:
+    def __init__(self, heads: dict[str, store.Head], now: datetime) -> None:
         self.events: list[Recorded] = []
         self.fingerprints: list[str] = []
         self.cases: set[UUID] = set()
         self._seq = {store_id: head.seq for store_id, head in heads.items()}
         # A store's instants of recording never run backwards, whichever writer's clock they come from.
         self._now = {store_id: max(now, head.recorded_at or now) for store_id, head in heads.items()}
-        self._zone = {store_id: shop.zone for store_id, shop in shops.items()}
 
-    def put(self, head: Accepted, decision: Decision) -> None:
+    def put(self, head: Accepted, decision: Decision, zone: tzinfo) -> None:
         self._seq[head.store_id] += 1
-        local = head.effective_at.astimezone(self._zone.get(head.store_id, UTC)).replace(tzinfo=None)
         self.fingerprints.append(head.fingerprint)
         self.events.append(
             Recorded(
@@ -193,7 +217,7 @@ class _Scribe:
                 received_at=head.received_at,
                 effective_at=head.effective_at,
                 recorded_at=self._now[head.store_id],
-                local_at=local,
+                local_at=head.effective_at.astimezone(zone).replace(tzinfo=None),
                 data=head.data,
                 actor=head.actor,
                 seq=self._seq[head.store_id],
@@ -205,7 +229,7 @@ class _Scribe:
             )
         )
 
-    def open_case(self, store_id: str, case: Case, case_id: UUID | None = None) -> None:
+    def open_case(self, store_id: str, case: Case, zone: tzinfo, case_id: UUID | None = None) -> None:
         """Append the case unless the log or this batch has it already."""
         event_id = case_id or uuid5(CASES, case.key)
         if event_id in self.cases:
@@ -229,6 +253,7 @@ class _Scribe:
                 actor=WRITER,
             ),
             Decision(),
+            zone,
         )
 
 
@@ -242,6 +267,15 @@ def _save_definitions(connection: Connection, recorded: Iterable[Incoming]) -> N
         elif isinstance(each.event, ProductStocked):
             store.save_stocked(connection, each.head.store_id, each.event)
     store.save_products(connection, products)
+
+
+def _counted(fresh: Iterable[Incoming]) -> Iterable[tuple[str, str, datetime]]:
+    return (
+        (each.head.store_id, line.sku, each.head.effective_at)
+        for each in fresh
+        if isinstance(each.event, StockCounted)
+        for line in each.event.lines
+    )
 
 
 def _skus(event: Event) -> Iterable[str]:

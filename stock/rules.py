@@ -43,7 +43,7 @@ class Level:
         """The level after `delta` units at `at`. What occurred up to the latest count is already in it: nothing changes."""
         if self.counted_at is not None and at <= self.counted_at:
             return self
-        return replace(self, on_hand=self.on_hand + delta)
+        return Level(self.on_hand + delta, self.counted_at, self.count_id)
 
     def counted(self, quantity: int, at: datetime, event_id: UUID, later_deltas: int) -> "Level":
         """The level after a count. `later_deltas` is the sum of all deltas after `at`; a count older than the latest changes nothing."""

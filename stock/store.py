@@ -17,9 +17,10 @@ from sqlalchemy.dialects.postgresql import insert
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
 from events.sales import SaleRecorded, SaleVoided
 from infra import event_log
+from infra.database import json_rows
 from schemas.envelope import Recorded
 from stock import tables
-from stock.book import Book, Sale, Shop
+from stock.book import Book, Shop
 from stock.decide import sold_lines
 from stock.rules import Level, Movement
 
@@ -34,32 +35,37 @@ class Head:
 
 
 _LOCK = text("""
-    SELECT h.store_id, h.seq, h.recorded_at, s.timezone, s.oversell
-    FROM store_head h LEFT JOIN store s USING (store_id)
-    WHERE h.store_id = ANY(CAST(:stores AS text[]))
-    ORDER BY h.store_id
-    FOR UPDATE OF h
+    SELECT store_id, seq, recorded_at FROM store_head
+    WHERE store_id = ANY(CAST(:stores AS text[]))
+    ORDER BY store_id
+    FOR UPDATE
 """)
+_SHOPS = text("SELECT store_id, timezone, oversell FROM store WHERE store_id = ANY(CAST(:stores AS text[]))")
 _OPEN = text("INSERT INTO store_head (store_id) SELECT unnest(CAST(:stores AS text[])) ORDER BY 1 ON CONFLICT DO NOTHING")
 _LEVELS = text("""
     SELECT l.store_id, l.sku, l.on_hand, l.counted_at, l.count_id
-    FROM unnest(CAST(:store_id AS text[]), CAST(:sku AS text[])) AS row(store_id, sku)
+    FROM json_to_recordset(CAST(:rows AS json)) AS row(store_id text, sku text)
     JOIN stock_level l USING (store_id, sku)
 """)
 _LATER = text("""
-    SELECT coalesce(sum(delta), 0) FROM stock_movement
-    WHERE store_id = :store_id AND sku = :sku AND effective_at > :at AND delta IS NOT NULL
+    SELECT cell.store_id, cell.sku, cell.at, later.units
+    FROM json_to_recordset(CAST(:rows AS json)) AS cell(store_id text, sku text, at timestamptz)
+    CROSS JOIN LATERAL (
+        SELECT sum(delta) AS units FROM stock_movement m
+        WHERE m.store_id = cell.store_id AND m.sku = cell.sku AND m.effective_at > cell.at
+    ) AS later
+    WHERE later.units IS NOT NULL
 """)
 _MOVEMENTS = text("""
     INSERT INTO stock_movement (store_id, sku, effective_at, event_id, line, seq, type, delta, counted, recorded_at)
-    SELECT * FROM unnest(CAST(:store_id AS text[]), CAST(:sku AS text[]), CAST(:effective_at AS timestamptz[]),
-                         CAST(:event_id AS uuid[]), CAST(:line AS smallint[]), CAST(:seq AS bigint[]), CAST(:type AS text[]),
-                         CAST(:delta AS integer[]), CAST(:counted AS integer[]), CAST(:recorded_at AS timestamptz[]))
+    SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row(
+        store_id text, sku text, effective_at timestamptz, event_id uuid, line smallint, seq bigint, type text, delta integer,
+        counted integer, recorded_at timestamptz)
 """)
 _SAVE_LEVELS = text("""
     INSERT INTO stock_level (store_id, sku, on_hand, counted_at, count_id)
-    SELECT * FROM unnest(CAST(:store_id AS text[]), CAST(:sku AS text[]), CAST(:on_hand AS bigint[]),
-                         CAST(:counted_at AS timestamptz[]), CAST(:count_id AS uuid[]))
+    SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row(
+        store_id text, sku text, on_hand bigint, counted_at timestamptz, count_id uuid)
     ON CONFLICT (store_id, sku) DO UPDATE
     SET on_hand = excluded.on_hand, counted_at = excluded.counted_at, count_id = excluded.count_id
 """)
@@ -71,31 +77,36 @@ def open_stores(connection: Connection, store_ids: Iterable[str]) -> None:
 
 
 def lock_heads(connection: Connection, store_ids: Iterable[str]) -> dict[str, Head]:
-    """Lock the heads of these stores, always in the same order (unsorted, four writers had 7 deadlocks in 5 s). Unknown ones are absent."""
-    rows = connection.execute(_LOCK, {"stores": sorted(set(store_ids))})
-    return {
-        row.store_id: Head(row.seq, row.recorded_at, None if row.timezone is None else Shop(ZoneInfo(row.timezone), row.oversell))
-        for row in rows
-    }
+    """Lock the heads of these stores, always in the same order (unsorted, four writers had 7 deadlocks in 5 s). Unknown ones are absent.
+
+    The shops are read in a second statement: the first one sees the store as it was before it waited for the lock.
+    """
+    wanted = {"stores": sorted(set(store_ids))}
+    locked = connection.execute(_LOCK, wanted).all()
+    shops = {row.store_id: Shop(ZoneInfo(row.timezone), row.oversell) for row in connection.execute(_SHOPS, wanted)}
+    return {row.store_id: Head(row.seq, row.recorded_at, shops.get(row.store_id)) for row in locked}
 
 
 def levels(connection: Connection, cells: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Level]:
     """The levels of these (store, SKU) cells, as far as there are any."""
-    wanted = list(cells)
-    rows = connection.execute(_LEVELS, {"store_id": [store for store, _ in wanted], "sku": [sku for _, sku in wanted]})
+    rows = connection.execute(_LEVELS, json_rows([{"store_id": store_id, "sku": sku} for store_id, sku in cells]))
     return {(row.store_id, row.sku): Level(row.on_hand, row.counted_at, row.count_id) for row in rows}
 
 
-def later_deltas(connection: Connection, store_id: str, sku: str, at: datetime) -> int:
-    """Units that moved after an instant, by the ledger. Only counts ask."""
-    return int(connection.execute(_LATER, {"store_id": store_id, "sku": sku, "at": at}).scalar_one())
+def later_deltas(connection: Connection, counted: Iterable[tuple[str, str, datetime]]) -> dict[tuple[str, str, datetime], int]:
+    """Units that moved after each (store, SKU, instant), by the ledger; those after which nothing moved are absent. Only counts ask."""
+    cells = sorted(set(counted))
+    if not cells:
+        return {}
+    rows = connection.execute(_LATER, json_rows([{"store_id": store_id, "sku": sku, "at": at} for store_id, sku, at in cells]))
+    return {(row.store_id, row.sku, row.at): int(row.units) for row in rows}
 
 
-def unknown_skus(connection: Connection, skus: Iterable[str]) -> frozenset[str]:
+def unknown_skus(connection: Connection, skus: Iterable[str]) -> set[str]:
     """Those of the SKUs that the catalogue doesn't have."""
     wanted = set(skus)
     rows = connection.execute(text("SELECT sku FROM product WHERE sku = ANY(CAST(:skus AS text[]))"), {"skus": list(wanted)})
-    return frozenset(wanted - {row.sku for row in rows})
+    return wanted - {row.sku for row in rows}
 
 
 def load_sales(connection: Connection, book: Book, *, arriving: Iterable[UUID], spoken_of: Iterable[UUID]) -> None:
@@ -112,31 +123,10 @@ def save(connection: Connection, book: Book, recorded: Mapping[UUID, Recorded]) 
     """Write the movements of the batch and the levels that they made. `recorded` finds the event that wrote a movement."""
     if not book.moved:
         return
-    rows: dict[str, list[Any]] = {name: [getattr(each, name) for _, _, each in book.moved] for name in _MOVEMENT_FIELDS}
-    writers = [recorded[writer] for _, writer, _ in book.moved]
-    rows |= {
-        "store_id": [store_id for store_id, _, _ in book.moved],
-        "seq": [event.seq for event in writers],
-        # A sale that settles a void which waited for it writes the void's movements too.
-        "type": [
-            event.type if event.event_id == each.event_id else SaleVoided.type
-            for event, (_, _, each) in zip(writers, book.moved, strict=True)
-        ],
-        "recorded_at": [event.recorded_at for event in writers],
-    }
-    connection.execute(_MOVEMENTS, rows)
-    cells = sorted({(store_id, each.sku) for store_id, _, each in book.moved})
-    after = [book.levels[cell] for cell in cells]
-    connection.execute(
-        _SAVE_LEVELS,
-        {
-            "store_id": [store_id for store_id, _ in cells],
-            "sku": [sku for _, sku in cells],
-            "on_hand": [level.on_hand for level in after],
-            "counted_at": [level.counted_at for level in after],
-            "count_id": [level.count_id for level in after],
-        },
-    )
+    cells = sorted(book.moved)
+    moved = ((store_id, writer, each) for store_id, sku in cells for writer, each in book.moved[store_id, sku])
+    connection.execute(_MOVEMENTS, json_rows([_movement_row(store_id, recorded[writer], each) for store_id, writer, each in moved]))
+    connection.execute(_SAVE_LEVELS, json_rows([_level_row(store_id, sku, book.levels[store_id, sku]) for store_id, sku in cells]))
 
 
 def save_store(connection: Connection, store_id: str, event: StoreDefined) -> None:
@@ -175,7 +165,30 @@ def count_stores(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(tables.store)).scalar_one()
 
 
-_MOVEMENT_FIELDS = ("sku", "effective_at", "event_id", "line", "delta", "counted")
+def _movement_row(store_id: str, writer: Recorded, movement: Movement) -> dict[str, Any]:
+    return {
+        "store_id": store_id,
+        "sku": movement.sku,
+        "effective_at": movement.effective_at,
+        "event_id": movement.event_id,
+        "line": movement.line,
+        "seq": writer.seq,
+        # A sale that settles a void which waited for it writes the void's movements too.
+        "type": writer.type if writer.event_id == movement.event_id else SaleVoided.type,
+        "delta": movement.delta,
+        "counted": movement.counted,
+        "recorded_at": writer.recorded_at,
+    }
+
+
+def _level_row(store_id: str, sku: str, level: Level) -> dict[str, Any]:
+    return {
+        "store_id": store_id,
+        "sku": sku,
+        "on_hand": level.on_hand,
+        "counted_at": level.counted_at,
+        "count_id": level.count_id,
+    }
 
 
 def _product_row(event: ProductDefined) -> dict[str, Any]:

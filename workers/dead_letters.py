@@ -5,14 +5,13 @@ The broker moved it to `magasin.dead` when its deliveries ran out. Here it is co
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
-from pydantic_core import from_json
 from sqlalchemy import Engine
 
 from infra.consumer import Delivery
 from infra.dead_letters import Letter, park
+from schemas.envelope import MalformedEvent, split
 from workers import metrics
 from workers.letters import letter
 
@@ -46,9 +45,9 @@ def _letters(delivery: Delivery) -> list[Letter]:
     consumer = delivery.routing_key or NAME
     error = GaveUp(f"the broker gave up delivering this to {consumer}: {delivery.headers.get('x-first-death-reason', 'unknown reason')}")
     try:
-        wires: Any = from_json(delivery.body)
-    except ValueError:
-        wires = None
-    if not isinstance(wires, list) or not wires:
+        wires = split(delivery.body)
+    except MalformedEvent:
+        wires = []
+    if not wires:
         return [letter(delivery, consumer, "gave_up", error)]
     return [letter(delivery, consumer, "gave_up", error, place=place, wire=wire) for place, wire in enumerate(wires)]

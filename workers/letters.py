@@ -1,15 +1,20 @@
 """How does a delivery, or one event of it, become a dead letter that tells all that is known?"""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
-
 from infra.consumer import Delivery
 from infra.dead_letters import Letter
+from infra.faults import printable
+from schemas.envelope import pieces
 
 WHOLE_MESSAGE = -1
+MOST_TEXT = 200
+
+# All the letters of one message come one after the other: it is cut up once.
+_pieces = lru_cache(maxsize=1)(pieces)
 
 
 def letter(  # noqa: PLR0913 - what is known of a failure, each part by its name
@@ -22,7 +27,7 @@ def letter(  # noqa: PLR0913 - what is known of a failure, each part by its name
     wire: Any = None,  # noqa: ANN401 - anything may have been sent
     attempts: int = 1,
 ) -> Letter:
-    """The letter of a whole message, or of the event at `place` in it (`wire` as it was sent)."""
+    """The letter of a whole message, or of the event at `place` in it. `wire` is that event read, for what can be known of it."""
     known: dict[str, Any] = wire if isinstance(wire, dict) else {}
     return Letter(
         message_id=delivery.message_id or "",
@@ -35,7 +40,7 @@ def letter(  # noqa: PLR0913 - what is known of a failure, each part by its name
         error=error,
         attempts=attempts + delivery.delivery_count,
         failed_at=datetime.now(UTC),
-        payload=delivery.body if place == WHOLE_MESSAGE else to_json(wire),
+        payload=delivery.body if place == WHOLE_MESSAGE else _pieces(delivery.body)[place],
         event_id=_uuid(known.get("id")),
         type=_text(known.get("type")),
         store_id=_text(known.get("storeid")),
@@ -51,4 +56,4 @@ def _uuid(value: object) -> UUID | None:
 
 
 def _text(value: object) -> str | None:
-    return value[:200].replace("\x00", "") if isinstance(value, str) else None
+    return printable(value, MOST_TEXT) if isinstance(value, str) else None

@@ -22,12 +22,14 @@ from infra.dead_letters import Letter, park
 from infra.faults import is_transient
 from infra.publisher import ConfirmingPublisher
 from infra.topology import EVENTS, LIVE, RECORDED_KEY
-from schemas.envelope import BATCH_CONTENT_TYPE, MalformedEvent, Recorded, decode_accepted, encode_recorded, split
+from schemas.envelope import BATCH_CONTENT_TYPE, MalformedEvent, Recorded, decode_accepted, encode_recorded, join, split
 from stock.record import Incoming, NotAllowed, Result, UnknownStore, check, record
 from workers import metrics
 from workers.letters import letter
 
 NAME = "stock-writer"
+MESSAGE_BYTES = 1_048_576
+"""500 sales of 500 lines are 25 MB: more than a broker takes (16 MiB), and it would be the same batch each time it came again."""
 log = structlog.get_logger(__name__)
 
 
@@ -54,11 +56,11 @@ class StockWriter:
     async def handle(self, deliveries: list[Delivery]) -> None:
         """Settle, publish; the caller acknowledges afterwards. Raises while the database or the broker is away."""
         settled = await asyncio.to_thread(self.settle, deliveries)
-        for chunk in chunks(settled.published, self._batch_events):
+        for body in messages(settled.published, self._batch_events):
             await self._publisher.publish(
                 EVENTS,
                 RECORDED_KEY,
-                encode_recorded(chunk),
+                body,
                 content_type=BATCH_CONTENT_TYPE,
                 type="recorded",
                 app_id=NAME,
@@ -134,8 +136,23 @@ class Opened:
     wire: Any
 
     def letter(self, reason: str, error: BaseException, attempts: int) -> Letter:
-        """This event as a dead letter."""
+        """The event as a dead letter."""
         return letter(self.delivery, NAME, reason, error, place=self.place, wire=self.wire, attempts=attempts)
+
+
+def messages(events: Sequence[Recorded], most_events: int, most_bytes: int = MESSAGE_BYTES) -> Iterator[bytes]:
+    """The events as batch messages of bounded count and size; one event that is larger goes alone."""
+    waiting: list[bytes] = []
+    size = 0
+    for event in events:
+        item = encode_recorded(event)
+        if waiting and (len(waiting) == most_events or size + len(item) > most_bytes):
+            yield join(waiting)
+            waiting, size = [], 0
+        waiting.append(item)
+        size += len(item)
+    if waiting:
+        yield join(waiting)
 
 
 def chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -168,6 +185,7 @@ def _take(settled: Settled, result: Result, incoming: Sequence[Incoming]) -> Non
     """Publish what is new, and again what was there (the crash may have come between commit and publish); answer who waits."""
     settled.published += result.recorded
     settled.published += result.repeated
+    settled.published += result.reopened
     counted: dict[str, int] = {"repeated": len(result.repeated), "conflict": len(result.conflicts)}
     for event in result.recorded:
         counted[event.outcome] = counted.get(event.outcome, 0) + 1

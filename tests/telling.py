@@ -1,0 +1,206 @@
+"""What do shops tell, in as few words as a test needs? Facts, their messages, and what the database made of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal, cast
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, select, text
+
+from events.base import Event
+from events.catalogue import Bilingual, ProductDefined, StoreDefined
+from events.fields import Sku, StoreId
+from events.sales import ReturnLine, SaleLine, SaleRecorded, SaleReturned, SaleVoided
+from events.stock import AdjustmentLine, CountLine, DeliveryLine, DeliveryReceived, StockAdjusted, StockCounted
+from infra.consumer import Delivery
+from infra.event_log import event_log, recorded
+from infra.topology import INTAKE, INTAKE_KEY
+from projections import PROJECTIONS
+from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, encode_accepted, fingerprint, join
+from stock.record import Incoming, Result, check, record
+from stock.rules import Level, Movement, fold
+
+SHOP = "centre-ville"
+NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
+Line = tuple[str, int] | tuple[str, int, str]
+
+
+def minutes(count: float) -> datetime:
+    """That long after noon."""
+    return NOON + timedelta(minutes=count)
+
+
+def told(  # noqa: PLR0913 - the parts of an envelope, each with a usual value
+    event: Event,
+    *,
+    store_id: str = SHOP,
+    event_id: UUID | None = None,
+    at: datetime = NOON,
+    received_at: datetime | None = None,
+    reply_to: str | None = None,
+) -> Accepted:
+    """The fact as it is accepted when a till has told it with its own instant."""
+    content = event.model_dump(mode="json", exclude_none=True)
+    return Accepted(
+        event_id=event_id or uuid4(),
+        type=event.type,
+        version=event.version,
+        store_id=store_id,
+        source=f"/stores/{store_id}",
+        occurred_at=at,
+        received_at=received_at or at + timedelta(hours=1),
+        data=content,
+        fingerprint=fingerprint(event.type, store_id, at, canonical(content)),
+        actor="test",
+        subject=getattr(event, "sale_id", None),
+        reply_to=reply_to,
+    )
+
+
+def sale(*lines: Line, if_insufficient: Literal["allow", "refuse"] | None = None) -> SaleRecorded:
+    """Lines are (sku, quantity) or (sku, quantity, unit price); the usual price is 2.50."""
+    made = tuple(
+        SaleLine(sku=Sku(sku), quantity=quantity, unit_price=Decimal(price[0] if price else "2.50")) for sku, quantity, *price in lines
+    )
+    return SaleRecorded(lines=made, if_insufficient=if_insufficient)
+
+
+def void(sale_id: UUID, *, enforce: bool = False) -> SaleVoided:
+    return SaleVoided(sale_id=sale_id, reason="error", enforce=enforce)
+
+
+def returned(
+    sale_id: UUID, *lines: tuple[str, int], condition: str = "resellable", enforce: bool = False, refund: str | None = None
+) -> SaleReturned:
+    back = cast("Literal['resellable', 'damaged']", condition)
+    given = None if refund is None else Decimal(refund)
+    made = tuple(ReturnLine(sku=Sku(sku), quantity=quantity, condition=back, refund=given) for sku, quantity in lines)
+    return SaleReturned(sale_id=sale_id, reason="error", enforce=enforce, lines=made)
+
+
+def adjusted(*lines: tuple[str, int]) -> StockAdjusted:
+    return StockAdjusted(reason="correction", lines=tuple(AdjustmentLine(sku=Sku(sku), delta=delta) for sku, delta in lines))
+
+
+def counted(*lines: tuple[str, int]) -> StockCounted:
+    return StockCounted(lines=tuple(CountLine(sku=Sku(sku), counted=found) for sku, found in lines))
+
+
+def delivered(*lines: tuple[str, int]) -> DeliveryReceived:
+    return DeliveryReceived(supplier="Nord", lines=tuple(DeliveryLine(sku=Sku(sku), quantity=quantity) for sku, quantity in lines))
+
+
+def shop(oversell: Literal["allow", "refuse"] = "allow", timezone: str = "America/Toronto") -> StoreDefined:
+    return StoreDefined(name="Centre-ville", timezone=timezone, oversell=oversell)
+
+
+def product(sku: str) -> ProductDefined:
+    name = Bilingual(fr="Pomme", en="Apple")
+    return ProductDefined(sku=Sku(sku), name=name, category=Bilingual(fr="Fruits", en="Fruit"), price=Decimal("2.50"))
+
+
+def wire(accepted: Accepted) -> bytes:
+    """The fact as one event of an intake message."""
+    return encode_accepted(accepted, canonical(accepted.data))
+
+
+def delivery(body: bytes, *, message_id: str | None = "m-1", delivery_count: int = 0, **more: Any) -> Delivery:  # noqa: ANN401 - any field
+    """One message as a consumer gets it."""
+    parts: dict[str, Any] = {
+        "headers": {},
+        "type": "accepted",
+        "redelivered": delivery_count > 0,
+        "exchange": INTAKE,
+        "routing_key": INTAKE_KEY,
+        "timestamp": None,
+        "delivery_tag": 1,
+    }
+    return Delivery(body=body, message_id=message_id, delivery_count=delivery_count, **(parts | more))
+
+
+def message(accepted: Iterable[Accepted], **more: Any) -> Delivery:  # noqa: ANN401 - any field
+    """One intake message with these facts."""
+    return delivery(join(wire(each) for each in accepted), **more)
+
+
+def keep(engine: Engine, *batch: Accepted | Incoming, now: datetime | None = None) -> Result:
+    """Record a batch in a transaction of its own."""
+    incoming = [each if isinstance(each, Incoming) else check(each) for each in batch]
+    with engine.begin() as connection:
+        return record(connection, incoming, now or datetime.now(UTC))
+
+
+def open_shops(
+    engine: Engine, *store_ids: str, skus: Sequence[str] = ("apple", "pear"), oversell: Literal["allow", "refuse"] = "allow"
+) -> None:
+    """Stores, and products that every one of them knows."""
+    keep(
+        engine,
+        *(told(shop(oversell), store_id=store_id) for store_id in store_ids or (SHOP,)),
+        *(told(product(sku), store_id=CATALOGUE_STREAM) for sku in skus),
+    )
+
+
+def whole_log(connection: Connection) -> list[Recorded]:
+    """Every event, by store and place."""
+    return [recorded(row) for row in connection.execute(select(event_log).order_by(event_log.c.store_id, event_log.c.seq))]
+
+
+def log_of(engine: Engine, store_id: str = SHOP) -> list[Recorded]:
+    """The log of one store."""
+    with engine.connect() as connection:
+        return [event for event in whole_log(connection) if event.store_id == store_id]
+
+
+def cases_of(engine: Engine, store_id: str = SHOP) -> list[dict[str, Any]]:
+    """What the cases of a store say."""
+    return [event.data for event in log_of(engine, store_id) if event.type == "case.opened"]
+
+
+def levels_of(engine: Engine, store_id: str = SHOP) -> dict[str, int]:
+    """Units on hand by SKU."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT sku, on_hand FROM stock_level WHERE store_id = :store_id"), {"store_id": store_id})
+        return {row.sku: row.on_hand for row in rows}
+
+
+def folded(engine: Engine) -> dict[tuple[str, str], Level]:
+    """Every level as the ledger's own movements define it."""
+    ledger: dict[tuple[str, str], list[Movement]] = {}
+    with engine.connect() as connection:
+        for row in connection.execute(text("SELECT * FROM stock_movement")):
+            movement = Movement(Sku(row.sku), row.effective_at, row.event_id, row.line, row.delta, row.counted)
+            ledger.setdefault((StoreId(row.store_id), row.sku), []).append(movement)
+    return {cell: fold(movements) for cell, movements in ledger.items()}
+
+
+def kept_levels(engine: Engine) -> dict[tuple[str, str], Level]:
+    """Every level as the writer keeps it."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM stock_level"))
+        return {(row.store_id, row.sku): Level(row.on_hand, row.counted_at, row.count_id) for row in rows}
+
+
+def cells(engine: Engine, *, only: str | None = None) -> Mapping[str, list[tuple[Any, ...]]]:
+    """Every cell of every projection (or of `only` one), sorted."""
+    found = {}
+    with engine.connect() as connection:
+        for projection in PROJECTIONS.values():
+            for table in projection.tables if only in {None, projection.name} else ():
+                rows = connection.execute(select(table))
+                found[f"{table.schema}.{table.name}"] = sorted(tuple(row) for row in rows)
+    return found
+
+
+def marks(engine: Engine) -> dict[tuple[str, str], tuple[int, str]]:
+    """How far each projection is in each store, and its state."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT projection, store_id, seq, state FROM checkpoint"))
+        return {(row.projection, row.store_id): (row.seq, row.state) for row in rows}
+
+
+def letters(engine: Engine) -> list[dict[str, Any]]:
+    """Every dead letter."""
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(text("SELECT * FROM dead_letter ORDER BY failed_at, id")).mappings()]
