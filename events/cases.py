@@ -3,6 +3,8 @@
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from events.base import Event
 from events.fields import SkuField
 
@@ -15,4 +17,4 @@ class CaseOpened(Event, type="case.opened"):
     kind: CaseKind
     sku: SkuField | None = None
     events: tuple[UUID, ...]
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default_factory=dict)

@@ -16,7 +16,6 @@ from infra.topology import LIVE
 
 QUEUE_LENGTH = 10_000
 OPEN_TIMEOUT_SECONDS = 3.0
-LOOK_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -62,10 +61,11 @@ class Announcements:
                     queue = await channel.declare_queue(exclusive=True, arguments={"x-max-length": QUEUE_LENGTH})
                     await queue.bind(LIVE)
                     await queue.consume(self._receive, no_ack=True)
+                    over = asyncio.Event()
+                    channel.close_callbacks.add(lambda *_: over.set())
             self._connection = connection
             backoff.reset()
-            while is_open(connection) and not channel.is_closed:
-                await asyncio.sleep(LOOK_SECONDS)
+            await over.wait()
         finally:
             self._connection = None
             leave(connection)
