@@ -4,15 +4,17 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
+from starlette.routing import compile_path
 
 from api import auth, events, health, live, problems, reads, reports, users
 from api.accounts import prepare_accounts
@@ -38,6 +40,7 @@ from schemas.requests import RecordSales
 
 NAME = "api"
 VERSION = "0.1.0"
+EVERYTHING_ELSE = "/api/{rest:path}"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 WEB = Path(__file__).resolve().parent.parent / "web"
 log = structlog.get_logger(__name__)
@@ -68,7 +71,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
     for each in (auth.router, auth.keys_router, users.router, events.router, reads.router, reports.router(), live.router, health.router):
         app.include_router(each)
     app.add_api_route("/asyncapi.json", lambda: asyncapi(VERSION), include_in_schema=False)
-    app.add_api_route("/api/{rest:path}", _no_such_route, methods=list(METHODS), include_in_schema=False)
+    app.add_api_route(EVERYTHING_ELSE, _no_such_route, methods=list(METHODS), include_in_schema=False)
     app.add_api_route("/", _page, include_in_schema=False)
     app.add_middleware(
         Edge,
@@ -96,6 +99,7 @@ def _assemble(app: FastAPI, config: Settings) -> None:
     state.canary = Canary(config.amqp_url, state.publisher, name=NAME)
     state.memory = Memory(state.redis, ttl_seconds=config.fingerprint_ttl_seconds, timeout_seconds=config.redis_timeout_seconds)
     state.intake = Intake(state.publisher, state.memory, config)
+    state.known = Known(state.engine, state.memory)
     state.live = live.Live()
     state.reader = Reader(state.engine, state.redis, ttl_seconds=config.cache_ttl_seconds, timeout_seconds=config.redis_timeout_seconds)
 
@@ -111,13 +115,12 @@ def _assemble(app: FastAPI, config: Settings) -> None:
 def _take_commands(app: FastAPI) -> Shortcut:
     """Add the commands' routes, before all others since the router asks one after the other; answers the shortcut to the hottest."""
     state = app.state
-    known = Known(state.engine, state.memory)
-    desk = Desk(state.settings, state.intake, known)
+    desk = Desk(state.settings, state.intake, state.known)
     for command in COMMANDS:
         _add(app, command.path, command.method, desk.endpoint(command), command.summary, command_entry(command))
     sale = next(route for route in app.routes if isinstance(route, CommandRoute) and route.path == RECORD_SALE.path)
     path, summary = f"{RECORD_SALE.path}/batch", "Enregistrer des ventes / Record sales"
-    _add(app, path, "POST", BatchDesk(desk, state.intake, known).record, summary, body_entry(RecordSales, {"type": "object"}))
+    _add(app, path, "POST", BatchDesk(desk, state.intake, state.known).record, summary, body_entry(RecordSales, {"type": "object"}))
     return Shortcut(RECORD_SALE.method, sale.path_regex, sale.endpoint, sale)
 
 
@@ -145,6 +148,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await state.publisher.start()
     await state.announcements.start()
     await asyncio.to_thread(prepare_accounts, state.engine, state.settings)
+    await state.known.load()
     log.info("started", port=state.settings.port)
     yield
     state.live.close()
@@ -169,8 +173,19 @@ async def _declare(config: Settings) -> None:
         log.warning("broker_away", error=error.reason)
 
 
-async def _no_such_route() -> None:
+async def _no_such_route(request: Request) -> None:
+    """404; but 405 where the path is there for another method, which the route that ends here would hide."""
+    path = request.url.path
+    methods = {method for route in _routes(request.app) if route[0].fullmatch(path) for method in route[1]}
+    if methods:
+        raise problems.Problem("method_not_allowed", headers={"Allow": ", ".join(sorted(methods))})
     raise problems.Problem("not_found")
+
+
+@cache
+def _routes(app: FastAPI) -> list[tuple[re.Pattern[str], set[str]]]:
+    found = [(str(route.path), set(route.methods or ())) for route in iter_route_contexts(app.routes)]
+    return [(compile_path(path)[0], methods) for path, methods in found if path != EVERYTHING_ELSE]
 
 
 async def _page() -> Response:

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from api.commands import Command
+from api.commands import Command, sale_of
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
 from events.sales import SaleRecorded, SaleReturned, SaleVoided
 from events.stock import DeliveryReceived, StockAdjusted, StockCounted
@@ -16,7 +16,7 @@ STORE = "/api/v2/stores/{store_id}"
 
 def _of_sale(request: Request, body: Any) -> Mapping[str, Any]:  # noqa: ANN401 - ReturnGoods or VoidSale
     # Reported at once, the customer is still there and can be refused; reported later, it has happened.
-    return {"sale_id": request.path_params["sale_id"].lower(), "enforce": body.occurred_at is None}
+    return {"sale_id": sale_of(request), "enforce": body.occurred_at is None}
 
 
 def _of_sku(request: Request, _body: object) -> Mapping[str, Any]:

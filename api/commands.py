@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
-from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -25,13 +25,17 @@ from api.problems import Fault, Problem, problem_of
 from api.security import Guard
 from api.tokens import Principal
 from events.base import Event, Shape
+from events.fields import SKU, STORE_ID, Instant
 from infra.settings import Settings
 from schemas.envelope import CATALOGUE_STREAM, Accepted, fingerprint
 
 KEYS = UUID("0d8f6a52-7b0e-5c55-9d6e-3c1a1f3f6a01")
 JSON = "application/json"
 MOST_WAIT_SECONDS = 10
-PATH_FORMS = {"store_id": re.compile(r"[a-z0-9-]{1,32}"), "sku": re.compile(r"[A-Za-z0-9._-]{1,64}")}
+LONGEST_KEY = 256
+FORMS = {"store_id": re.compile(STORE_ID), "sku": re.compile(SKU)}
+WAIT = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,4})\"?\s*(?:;.*)?", re.IGNORECASE)
+INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 log = structlog.get_logger(__name__)
 
 
@@ -64,7 +68,6 @@ class Desk:
         self._settings = settings
         self._intake = intake
         self._known = known
-        self._guards: dict[str, Guard] = {}
 
     def endpoint(self, command: Command) -> Callable[[Request], Awaitable[Response]]:
         """The handler of one command."""
@@ -72,13 +75,12 @@ class Desk:
 
         async def handle(request: Request) -> Response:
             who = guard.admit(request)
-            _check_path(request)
             store_id = await self._stream(request, command)
-            body = _parsed(command.body, await body_of(request))
-            event, data = self._drafted(command, request, who, store_id, body)
+            body = self._parsed(command, request, await body_of(request))
+            seconds = _wait_seconds(request)
+            event, data = self._drafted(command, request, who, store_id, body, wanted=seconds > 0)
             if event.subject is not None and _given_instant(command, body) is None:
                 await self._known.sale(store_id, event.subject)
-            seconds = _wait_seconds(request)
             if seconds == 0:
                 await self._intake.accept(event, data)
                 _note(event, request)
@@ -98,10 +100,39 @@ class Desk:
             await self._known.store(store_id)
         return str(store_id)
 
-    def _drafted(self, command: Command, request: Request, who: Principal, store_id: str, body: Shape) -> tuple[Accepted, bytes]:
-        occurred_at = _given_instant(command, body)
+    def _parsed(self, command: Command, request: Request, body: bytes) -> Shape:
+        """The body as its shape. Raises Problem with everything that is wrong with the request, not only with its shape."""
+        faults = _faults_outside(command, request)
+        try:
+            found: Shape = command.body.__pydantic_validator__.validate_json(body)
+        except ValidationError as error:
+            problem = problem_of(error)
+            if problem.code == "invalid_content":
+                faults += [*problem.errors, *self._fault_of_instant(command, body)]
+                problem = Problem("invalid_content", errors=faults)
+            raise problem from None
+        if faults:
+            raise Problem("invalid_content", errors=faults)
+        return found
+
+    def _fault_of_instant(self, command: Command, body: bytes) -> list[Fault]:
+        """The instant of a body that has other faults too."""
+        content = from_json(body)
+        try:
+            self.check_instant(INSTANT.validate_python(content[command.time_field]), datetime.now(UTC), f"/{command.time_field}")
+        except Problem as problem:
+            return problem.errors
+        except (ValidationError, LookupError, TypeError):
+            pass
+        return []
+
+    def _drafted(  # noqa: PLR0913 - what an event is made of
+        self, command: Command, request: Request, who: Principal, store_id: str, body: Shape, *, wanted: bool
+    ) -> tuple[Accepted, bytes]:
+        given = _given_instant(command, body)
         now = datetime.now(UTC)
-        self.check_instant(occurred_at, now, f"/{command.time_field}")
+        self.check_instant(given, now, f"/{command.time_field}")
+        occurred_at = None if given is None else given.astimezone(UTC)
         data = data_of(body, command.envelope_fields, command.adds(request, body))
         event = Accepted(
             event_id=_event_id(request, store_id, getattr(body, command.id_field) if command.id_field else None),
@@ -114,14 +145,14 @@ class Desk:
             data={},
             fingerprint=fingerprint(command.event.type, store_id, occurred_at, data),
             actor=who.username,
-            subject=_subject(command, request),
+            subject=sale_of(request) if command.subject else None,
             traceparent=request.state.traceparent,
-            reply_to="api" if "prefer" in request.headers else None,
+            reply_to="api" if wanted else None,
         )
         return event, data
 
     def check_instant(self, occurred_at: datetime | None, now: datetime, pointer: str) -> None:
-        """Raise the Problem of an instant too far ahead of `now`, or too long ago."""
+        """Raise the Problem of an instant too far ahead of `now`, or too long ago: one beyond year 1 or 9999 of UTC, too, as it was given."""
         if occurred_at is None:
             return
         if occurred_at > now + timedelta(seconds=self._settings.future_tolerance_seconds):
@@ -152,55 +183,59 @@ def source_of(store_id: str, body: Shape) -> str:
     return f"/stores/{store_id}/tills/{till_id}" if till_id else f"/stores/{store_id}"
 
 
-def _check_path(request: Request) -> None:
-    """What is being defined gets its name from the path, so the path is checked like a field."""
-    if request.method == "PUT":
-        names = request.path_params
-        faults = [Fault(f"/{name}", "bad_format") for name, form in PATH_FORMS.items() if name in names and not form.fullmatch(names[name])]
-        if faults or names.get("store_id") == CATALOGUE_STREAM:
-            raise Problem("invalid_content", errors=faults or [Fault("/store_id", "bad_format")])
+def _faults_outside(command: Command, request: Request) -> list[Fault]:
+    """What is wrong with the path and the headers. What a PUT defines gets its name from the path, which is checked like a field."""
+    faults = []
+    names = request.path_params
+    if command.method == "PUT":
+        faults = [Fault(f"/path/{name}", "bad_format") for name, form in FORMS.items() if name in names and not form.fullmatch(names[name])]
+        if names.get("store_id") == CATALOGUE_STREAM:
+            faults.append(Fault("/path/store_id", "not_allowed_value"))
+    if command.subject is not None and sale_of(request) is None:
+        faults.append(Fault(f"/path/{command.subject}", "not_a_uuid"))
+    if len(request.headers.get("idempotency-key", "")) > LONGEST_KEY:
+        faults.append(Fault("/header/Idempotency-Key", "too_long", {"max_length": LONGEST_KEY}))
+    return faults
 
 
-def _parsed(shape: type[Shape], body: bytes) -> Shape:
+def sale_of(request: Request) -> UUID | None:
+    """The sale that the path names; None when that is no UUID."""
     try:
-        return shape.__pydantic_validator__.validate_json(body)  # type: ignore[no-any-return]
-    except ValidationError as error:
-        raise problem_of(error) from None
+        return UUID(request.path_params["sale_id"])
+    except ValueError:
+        return None
 
 
 def _given_instant(command: Command, body: Shape) -> datetime | None:
     found: datetime | None = getattr(body, command.time_field, None)
-    return None if found is None else found.astimezone(UTC)
+    return found
 
 
 def _event_id(request: Request, store_id: str, given: UUID | None) -> UUID:
     """The command's own id: from the body, else from the Idempotency-Key, else a new one (which nobody can repeat)."""
     if given is not None:
         return given
-    key = request.headers.get("idempotency-key", "").strip()
-    if not key:
-        return uuid7()
-    try:
-        return UUID(key)
-    except ValueError:
-        return uuid5(KEYS, f"{store_id}|{key}")
+    key = request.headers.get("idempotency-key")
+    return event_id_of(key, store_id) if key else uuid7()
 
 
-def _subject(command: Command, request: Request) -> UUID | None:
-    if command.subject is None:
-        return None
+def event_id_of(key: str, store_id: str, *more: object) -> UUID:
+    """The id that an Idempotency-Key means, bare or in quotes: a UUID as it is, any other text as a UUIDv5 of store and key."""
+    key = key.strip().removeprefix('"').removesuffix('"')
     try:
-        return UUID(request.path_params[command.subject])
+        if not more:
+            return UUID(key)
     except ValueError:
-        raise Problem("unknown_sale") from None
+        pass
+    return uuid5(KEYS, "|".join((store_id, key, *map(str, more))))
 
 
 def _wait_seconds(request: Request) -> int:
     """N of ``Prefer: wait=N``, at most 10; 0 when it isn't asked for or can't be read (RFC 7240: then it is ignored)."""
-    for preference in request.headers.get("prefer", "").split(","):
-        name, _, value = preference.strip().partition("=")
-        if name.lower() == "wait" and value.strip('"').isdigit():
-            return min(int(value.strip('"')[:4]), MOST_WAIT_SECONDS)
+    if "prefer" in request.headers:
+        for preference in ",".join(request.headers.getlist("prefer")).split(","):
+            if found := WAIT.fullmatch(preference):
+                return min(int(found[1]), MOST_WAIT_SECONDS)
     return 0
 
 

@@ -13,7 +13,7 @@ from api.security import Guard
 from api.tokens import Principal
 from infra import event_log
 from infra.dead_letters import dead_letter
-from infra.memory import Memory
+from infra.memory import Memory, Unsure
 from projections import PROJECTIONS
 from projections.checkpoint import LIVE, checkpoint
 from schemas.envelope import CATALOGUE_STREAM, Recorded
@@ -28,12 +28,21 @@ async def show_event(request: Request, event_id: UUID, who: Annotated[Principal,
     memory: Memory = request.app.state.memory
     found = await asyncio.to_thread(_look_up, engine, event_id)
     if found is None:
-        if not await memory.knows(event_id):
-            raise Problem("unknown_event")
-        found = {"event_id": event_id, "status": "accepted", "projections": dict.fromkeys(PROJECTIONS, False)}
-    elif found["store_id"] is not None and not who.may_see(found["store_id"]) and found["store_id"] != CATALOGUE_STREAM:
+        found = await _accepted(memory, event_id)
+    if found is None or (found["store_id"] not in {None, CATALOGUE_STREAM} and not who.may_see(found["store_id"])):
         raise Problem("unknown_event")
     return Response(to_json(found), media_type="application/json", headers={"Cache-Control": "private, no-cache"})
+
+
+async def _accepted(memory: Memory, event_id: UUID) -> dict[str, Any] | None:
+    try:
+        seen = await memory.recall(event_id)
+    except Unsure:
+        seen = None
+    if seen is None:
+        return None
+    told = {"event_id": event_id, "type": seen.type, "store_id": seen.store_id, "status": "accepted"}
+    return {**told, "projections": dict.fromkeys(PROJECTIONS, False)}
 
 
 def _look_up(engine: Engine, event_id: UUID) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from api.texts import FAULTS, LIMITS, Language
 
@@ -76,6 +77,9 @@ CODES: Final[dict[str, str]] = {
     "datetime_future": "too_old",
     "datetime_past": "in_the_future",
     "timezone_aware": "no_time_zone",
+    "instant_format": "not_a_time",
+    "unknown_timezone": "bad_time_zone",
+    "zero_delta": "zero",
     "date_type": "not_a_date",
     "date_parsing": "not_a_date",
     "date_from_datetime_parsing": "not_a_date",
@@ -107,7 +111,7 @@ class Fault:
 
 def faults_of(exc: ValidationError, loc_prefix: Sequence[str | int] = ()) -> list[Fault]:
     """Every fault that Pydantic found (at most 100), with `loc_prefix` before each place."""
-    details = exc.errors(include_url=False, include_input=False)
+    details = _meant(exc.errors(include_url=False, include_input=False))
     return [_fault(error["type"], (*loc_prefix, *error["loc"]), error.get("ctx", {})) for error in details[:MOST_FAULTS]]
 
 
@@ -134,6 +138,12 @@ def pointer_to(place: Iterable[str | int]) -> str:
     """
     parts = (str(part) for part in place)
     return "".join(f"/{part}" for part in parts if NAME.fullmatch(part))
+
+
+def _meant(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without the "too short" that Pydantic says of a list in which every element is faulty: it counts only the good ones."""
+    parents = {error["loc"][:length] for error in details for length in range(len(error["loc"]))}
+    return [error for error in details if error["type"] != "too_short" or error["loc"] not in parents]
 
 
 def _fault(kind: str, place: Iterable[str | int], context: Mapping[str, Any]) -> Fault:

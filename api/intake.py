@@ -42,7 +42,7 @@ class Intake:
 
     async def accept(self, event: Accepted, data: bytes) -> None:
         """Return when the broker has the event. Raises Problem idempotency_mismatch or broker_unavailable."""
-        if not await self._memory.agrees(event.event_id, event.fingerprint):
+        if not await self._memory.agrees(event):
             metrics.commands_of(event.type, "mismatch").inc()
             raise Problem("idempotency_mismatch")
         try:
@@ -54,7 +54,7 @@ class Intake:
 
     async def accept_many(self, events: Sequence[tuple[Accepted, bytes]]) -> list[bool]:
         """The same for many; False where the id is known with other content. Raises Problem broker_unavailable for all of them."""
-        agreed = await self._memory.agree([(event.event_id, event.fingerprint) for event, _ in events])
+        agreed = await self._memory.agree([event for event, _ in events])
         items = [encode_accepted(event, data) for (event, data), fine in zip(events, agreed, strict=True) if fine]
         try:
             await self._group.submit_many(items)

@@ -23,7 +23,7 @@ Sku = NewType("Sku", str)
 
 
 def _two_digits(amount: Decimal) -> Decimal:
-    return amount.quantize(CENT)
+    return abs(amount).quantize(CENT)  # "-0" is 0
 
 
 def _written_instant(value: object) -> object:
@@ -43,8 +43,10 @@ def _known_zone(name: str) -> str:
 
 ZONES = frozenset(available_timezones())
 
-StoreIdField = Annotated[StoreId, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
-SkuField = Annotated[Sku, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+STORE_ID = r"^[a-z0-9-]{1,32}$"
+SKU = r"^[A-Za-z0-9._-]{1,64}$"
+StoreIdField = Annotated[StoreId, StringConstraints(pattern=STORE_ID)]
+SkuField = Annotated[Sku, StringConstraints(pattern=SKU)]
 TillId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Note = Annotated[str, StringConstraints(max_length=1_000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]

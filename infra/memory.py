@@ -5,12 +5,16 @@ The log decides in the end; this only lets a mismatch be refused at once. So Red
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from schemas.envelope import Accepted
 
 CLAIM = """
 local found = {}
@@ -25,13 +29,25 @@ return found
 """
 REST_SECONDS = 1.0
 MOST_CLAIMS = 500
+MOST_NOTED = 10_000
 log = structlog.get_logger(__name__)
 
-Pair = tuple[UUID, str]
+Claim = tuple[UUID, str]
+
+
+class Unsure(LookupError):
+    """Redis doesn't answer, and this process hasn't seen the id itself."""
+
+
+class Seen(NamedTuple):
+    """What was accepted under an id."""
+
+    type: str
+    store_id: str
 
 
 class Memory:
-    """Remembers the fingerprint of each id for `ttl_seconds`. Claims that wait at the same moment share one round trip."""
+    """Remembers what each id stands for, `ttl_seconds` long. Claims that wait at the same moment share one round trip."""
 
     def __init__(self, redis: Redis | None, *, ttl_seconds: int, timeout_seconds: float) -> None:
         self._redis = redis
@@ -39,55 +55,71 @@ class Memory:
         self._ttl_seconds = ttl_seconds
         self._timeout_seconds = timeout_seconds
         self._rest_until = 0.0
-        self._waiting: list[tuple[Pair, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[Claim, asyncio.Future[bool]]] = []
         self._asking: asyncio.Task[None] | None = None
+        # What was accepted while Redis didn't answer: so that this process at least doesn't deny it.
+        self._noted: OrderedDict[UUID, str] = OrderedDict()
 
-    async def agrees(self, event_id: UUID, fingerprint: str) -> bool:
-        """Remember the pair; False only when the id is known with another fingerprint."""
+    async def agrees(self, event: Accepted) -> bool:
+        """Remember the event; False only when its id is known with another fingerprint."""
+        claim = _claim(event)
         if self._claim is None or self._resting():
+            self._note([claim])
             return True
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(((event_id, fingerprint), answer))
+        self._waiting.append((claim, answer))
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         return await answer
 
-    async def agree(self, pairs: Sequence[Pair]) -> list[bool]:
-        """The same for many pairs at once."""
-        if self._claim is None or self._resting():
-            return [True] * len(pairs)
-        return await self._asked(pairs)
+    async def agree(self, events: Sequence[Accepted]) -> list[bool]:
+        """The same for many at once."""
+        return await self._asked([_claim(event) for event in events]) if events else []
 
-    async def knows(self, event_id: UUID) -> bool | None:
-        """Whether the id was accepted lately; None when Redis can't say."""
+    async def recall(self, event_id: UUID) -> Seen | None:
+        """What was accepted lately under that id; None when nothing was. Raises Unsure when Redis can't say."""
+        found = self._noted.get(event_id)
+        if found is None:
+            found = await self._found(event_id)
+        return None if found is None else Seen(*found.split(" ")[1:])
+
+    async def _found(self, event_id: UUID) -> str | None:
         if self._redis is None or self._resting():
-            return None
+            raise Unsure
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return bool(await self._redis.exists(_key(event_id)))
+                found = await self._redis.get(_key(event_id))
         except (RedisError, OSError, TimeoutError) as error:
             self._rest(error)
-            return None
+            raise Unsure from error
+        return found.decode() if isinstance(found, bytes) else found
 
     async def _ask(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting[:MOST_CLAIMS], self._waiting[MOST_CLAIMS:]
-            answers = await self._asked([pair for pair, _ in group])
+            answers = await self._asked([claim for claim, _ in group])
             for (_, future), answer in zip(group, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
 
-    async def _asked(self, pairs: Sequence[Pair]) -> list[bool]:
-        if self._claim is None:
-            return [True] * len(pairs)
-        keys = [_key(event_id) for event_id, _ in pairs]
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                found = await self._claim(keys=keys, args=[self._ttl_seconds, *(print_ for _, print_ in pairs)])
-        except (RedisError, OSError, TimeoutError) as error:
-            self._rest(error)
-            return [True] * len(pairs)
-        return [before in (b"", print_.encode()) for before, (_, print_) in zip(found, pairs, strict=True)]
+    async def _asked(self, claims: Sequence[Claim]) -> list[bool]:
+        if self._claim is not None and not self._resting():
+            keys = [_key(event_id) for event_id, _ in claims]
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    found = await self._claim(keys=keys, args=[self._ttl_seconds, *(text for _, text in claims)])
+            except (RedisError, OSError, TimeoutError) as error:
+                self._rest(error)
+            else:
+                return [before in (b"", text.encode()) for before, (_, text) in zip(found, claims, strict=True)]
+        self._note(claims)
+        return [True] * len(claims)
+
+    def _note(self, claims: Sequence[Claim]) -> None:
+        for event_id, text in claims:
+            self._noted.setdefault(event_id, text)
+            if len(self._noted) > MOST_NOTED:
+                self._noted.popitem(last=False)
 
     def _resting(self) -> bool:
         return asyncio.get_running_loop().time() < self._rest_until
@@ -95,6 +127,10 @@ class Memory:
     def _rest(self, error: Exception) -> None:
         self._rest_until = asyncio.get_running_loop().time() + REST_SECONDS
         log.warning("redis_away", error=f"{type(error).__name__}: {error}"[:200])
+
+
+def _claim(event: Accepted) -> Claim:
+    return event.event_id, f"{event.fingerprint} {event.type} {event.store_id}"
 
 
 def _key(event_id: UUID) -> str:
