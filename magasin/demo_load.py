@@ -12,10 +12,10 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from magasin import demo_data
-from magasin.demo_client import UNPROCESSABLE, Answer, Client, RefusedError, in_parallel
+from magasin.demo_client import CONNECTIONS, UNPROCESSABLE, Answer, Client, RefusedError, in_parallel
 
 ACCOUNT: Final = "admin"
-TAIL: Final = 32
+TAIL: Final = CONNECTIONS
 """The last products sent that are waited for before the list of products is read."""
 
 Progress = Callable[[str, int, int], None]
@@ -117,7 +117,7 @@ async def _define_products(client: Client, progress: Progress) -> int:
         events[product.sku] = await _define(client, f"/products/{product.sku}", demo_data.product_body(product))
         progress("products", len(events), len(products))
 
-    await in_parallel(products, define)
+    await in_parallel(products, define, parallel=CONNECTIONS)
     await client.settle(ACCOUNT, list(events.values())[-TAIL:])
     # Twenty pages tell what ten thousand questions would; only what is not on them is asked for singly.
     async for page in client.pages(ACCOUNT, "/products", _Products):
