@@ -18,10 +18,11 @@ from starlette.routing import compile_path
 
 from api import auth, events, health, live, problems, reads, reports, users
 from api.accounts import prepare_accounts
+from api.batch import PATH as BATCH_PATH
 from api.batch import BatchDesk
 from api.command_list import COMMANDS, RECORD_SALE
 from api.commands import Desk
-from api.document import asyncapi, body_entry, command_entry, describe
+from api.document import asyncapi, batch_entry, command_entry, describe
 from api.edge import Edge, Shortcut
 from api.intake import Intake
 from api.known import Known
@@ -75,7 +76,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
     app.add_api_route("/", _page, include_in_schema=False)
     app.add_middleware(
         Edge,
-        limit_of=lambda path: config.batch_limit_bytes if path.endswith("/batch") else config.body_limit_bytes,
+        limit_of=lambda path: config.batch_limit_bytes if path.endswith("/sales/batch") else config.body_limit_bytes,
         shortcut=shortcut,
     )
     problems.install(app)
@@ -117,14 +118,27 @@ def _take_commands(app: FastAPI) -> Shortcut:
     state = app.state
     desk = Desk(state.settings, state.intake, state.known)
     for command in COMMANDS:
-        _add(app, command.path, command.method, desk.endpoint(command), command.summary, command_entry(command))
+        _add(
+            app,
+            command.path,
+            method=command.method,
+            endpoint=desk.endpoint(command),
+            summary=command.summary,
+            entry=command_entry(command),
+        )
     sale = next(route for route in app.routes if isinstance(route, CommandRoute) and route.path == RECORD_SALE.path)
-    path, summary = f"{RECORD_SALE.path}/batch", "Enregistrer des ventes / Record sales"
-    _add(app, path, "POST", BatchDesk(desk, state.intake, state.known).record, summary, body_entry(RecordSales, {"type": "object"}))
+    _add(
+        app,
+        BATCH_PATH,
+        method="POST",
+        endpoint=BatchDesk(desk, state.intake, state.known).record,
+        summary="Enregistrer des ventes / Record sales",
+        entry=batch_entry(BATCH_PATH),
+    )
     return Shortcut(RECORD_SALE.method, sale.path_regex, sale.endpoint, sale)
 
 
-def _add(  # noqa: PLR0913 - what a route is made of
+def _add(
     app: FastAPI, path: str, method: str, endpoint: Callable[[Request], Awaitable[Response]], summary: str, entry: dict[str, Any]
 ) -> None:
     app.router.add_api_route(

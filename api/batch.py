@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from api.command_list import RECORD_SALE
 from api.commands import JSON, Desk, body_of, data_of, event_id_of, source_of
 from api.intake import Intake
 from api.known import Known
@@ -22,6 +23,7 @@ from events.sales import SaleRecorded
 from schemas.envelope import Accepted, fingerprint
 from schemas.requests import RecordSale, RecordSales
 
+PATH = f"{RECORD_SALE.path}/batch"
 FIELDS = {"sale_id", "occurred_at"}
 PERMISSION = "sale.record"
 MISMATCH = Problem("idempotency_mismatch", errors=[Fault("/sale_id", "idempotency_mismatch")])

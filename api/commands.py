@@ -126,7 +126,7 @@ class Desk:
             pass
         return []
 
-    def _drafted(  # noqa: PLR0913 - what an event is made of
+    def _drafted(
         self, command: Command, request: Request, who: Principal, store_id: str, body: Shape, *, wanted: bool
     ) -> tuple[Accepted, bytes]:
         given = _given_instant(command, body)
@@ -152,7 +152,7 @@ class Desk:
         return event, data
 
     def check_instant(self, occurred_at: datetime | None, now: datetime, pointer: str) -> None:
-        """Raise the Problem of an instant too far ahead of `now`, or too long ago: one beyond year 1 or 9999 of UTC, too, as it was given."""
+        """Raise the Problem of an instant too far ahead of `now`, or too long ago. Compared as given: in UTC it may have no year."""
         if occurred_at is None:
             return
         if occurred_at > now + timedelta(seconds=self._settings.future_tolerance_seconds):

@@ -1,17 +1,27 @@
 """How do the machine-readable documents stay true? Both are made from the code that runs: OpenAPI for HTTP, AsyncAPI for the events."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.commands import Command
+from api.commands import LONGEST_KEY, Command
+from api.problem_docs import problem
+from api.security import SCHEME_NAME
 from events.base import TYPES
+from events.fields import SKU, STORE_ID
 from infra.topology import EVENTS, FEED, INTAKE, INTAKE_KEY, RECORDED_KEY
 from schemas.envelope import dataschema
+from schemas.requests import RecordSale, RecordSales
 
+NAMES: dict[str, dict[str, Any]] = {
+    "store_id": {"type": "string", "pattern": STORE_ID},
+    "sku": {"type": "string", "pattern": SKU},
+    "sale_id": {"type": "string", "format": "uuid"},
+}
 REFS = "#/components/schemas/{model}"
 ACCEPTED: dict[str, Any] = {
     "type": "object",
@@ -27,7 +37,7 @@ HEADERS: list[dict[str, Any]] = [
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "schema": {"type": "string", "maxLength": 256},
+        "schema": {"type": "string", "maxLength": LONGEST_KEY},
         "description": "Names the command when its body has no id: a UUID as it is, any other text as a UUIDv5 of store and key.",
     },
     {
@@ -39,28 +49,97 @@ HEADERS: list[dict[str, Any]] = [
 ]
 
 
+BATCH_ANSWER: dict[str, Any] = {
+    "type": "object",
+    "required": ["results"],
+    "properties": {
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "event_id", "status"],
+                "properties": {
+                    "index": {"type": "integer", "minimum": 0},
+                    "event_id": {"type": ["string", "null"], "format": "uuid"},
+                    "status": {"enum": ["accepted", "invalid", "mismatch"]},
+                    "errors": {"type": "array", "items": {"$ref": REFS.format(model="Fault")}},
+                },
+            },
+        }
+    },
+}
+META: dict[str, Any] = {
+    "title": "Meta",
+    "description": "How fresh an answer is, and whether it is whole.",
+    "type": "object",
+    "required": ["as_of", "lag_seconds", "complete", "stalled_stores", "timezone"],
+    "properties": {
+        "as_of": {"type": ["string", "null"], "format": "date-time", "description": "Everything recorded up to then is in the answer."},
+        "lag_seconds": {"type": "number", "minimum": 0, "description": "The age of the oldest event that isn't."},
+        "complete": {"type": "boolean"},
+        "stalled_stores": {"type": "array", "items": {"type": "string"}},
+        "timezone": {"type": "string"},
+    },
+}
+_META = {"$ref": REFS.format(model="Meta")}
+_UNCHANGED = {"description": "Nothing has changed since the answer with that ETag"}
+_LIST = {
+    "type": "object",
+    "required": ["items", "meta"],
+    "properties": {"items": {"type": "array", "items": {"type": "object"}}, "meta": _META},
+}
+LISTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The items; Link rel=next leads to the following page",
+        "content": {"application/json": {"schema": _LIST}, "text/csv": {"schema": {"type": "string"}}},
+    },
+    304: _UNCHANGED,
+}
+ONE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The thing asked for",
+        "content": {"application/json": {"schema": {"type": "object", "required": ["meta"], "properties": {"meta": _META}}}},
+    },
+    304: _UNCHANGED,
+}
+
+
 def command_entry(command: Command) -> dict[str, Any]:
-    """What the OpenAPI document says of a command besides its path and problems."""
-    return body_entry(command.body, ACCEPTED) | {"parameters": HEADERS}
+    """What the OpenAPI document says of a command besides its problems."""
+    outcomes = {"202": ("Accepted by the broker", ACCEPTED), "201": ("Recorded in the log", ACCEPTED)}
+    return _entry(command.path, command.body, outcomes) | {"parameters": [*_names_in(command.path), *HEADERS]}
 
 
-def body_entry(body: type[BaseModel], answer: dict[str, Any]) -> dict[str, Any]:
-    """A JSON body of that shape, answered with 202 (or 201 with its outcome)."""
-    content = {"application/json": {"schema": {"$ref": REFS.format(model=body.__name__)}}}
-    answered = {"content": {"application/json": {"schema": answer}}}
-    return {
-        "requestBody": {"required": True, "content": content},
-        "responses": {
-            "202": {"description": "Accepted by the broker", **answered},
-            "201": {"description": "Recorded in the log", **answered},
-        },
+def batch_entry(path: str) -> dict[str, Any]:
+    """The same for a batch of sales."""
+    taken = {"202": ("What became of each sale; the valid ones were accepted", BATCH_ANSWER)}
+    return _entry(path, RecordSales, taken) | {"parameters": [*_names_in(path), *HEADERS[:1]]}
+
+
+def _entry(path: str, body: type[BaseModel], outcomes: Mapping[str, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    answers = {
+        status: {"description": words, "content": {"application/json": {"schema": shape}}} for status, (words, shape) in outcomes.items()
     }
+    if "201" in answers:
+        answers["409"] = problem("Refused by a rule; only with Prefer: wait")
+    if "{store_id}" in path and not path.endswith("{store_id}"):
+        answers["404"] = problem("`unknown_store`, `unknown_sale`")
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": REFS.format(model=body.__name__)}}}},
+        "responses": answers,
+        "security": [{SCHEME_NAME: []}],
+    }
+
+
+def _names_in(path: str) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "path", "required": True, "schema": NAMES[name]} for name in re.findall(r"{(\w+)}", path)]
 
 
 def describe(app: FastAPI, bodies: Iterable[type[BaseModel]]) -> None:
     """Complete the app's OpenAPI document with the shapes of these bodies."""
     made: Callable[[], dict[str, Any]] = app.openapi
-    shapes = _schemas(bodies)
+    shapes = _schemas(bodies) | {"Meta": META}
+    shapes[RecordSales.__name__]["properties"]["sales"]["items"] = {"$ref": REFS.format(model=RecordSale.__name__)}
 
     def openapi() -> dict[str, Any]:
         document = made()
@@ -93,7 +172,8 @@ def asyncapi(version: str) -> dict[str, Any]:
         "channels": {
             "intake": _channel(INTAKE, INTAKE_KEY, "What the API accepted, in batches.", every),
             "recorded": _channel(EVENTS, RECORDED_KEY, "What was recorded, in batches, with seq and outcome.", every),
-            "feed": _channel(FEED, "{type}.v{version}.{store_id}", "Every recorded event singly, in order per store.", every),
+            "feed": _channel(FEED, "{type}.v{version}.{store_id}", "Every recorded event singly, in order per store.", every)
+            | {"parameters": {"type": {}, "version": {}, "store_id": {}}},
         },
         "operations": {
             "accept": {"action": "send", "channel": {"$ref": "#/channels/intake"}},

@@ -17,13 +17,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import metrics
+from api import metrics, problems
 from api.problems import Problem
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 SLOW_SECONDS = 1.0
 SERVER_ERROR = 500
+GONE = 499
+"""What is counted for a client that left before it had an answer; nobody sees it."""
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 log = structlog.get_logger(__name__)
 
 
@@ -57,7 +60,7 @@ class Edge:
         request_id, state["trace_id"], state["traceparent"] = _ids(scope["headers"])
         state["request_id"] = request_id
         began = perf_counter()
-        status = SERVER_ERROR
+        status = 0
 
         async def answered(message: Message) -> None:
             nonlocal status
@@ -72,8 +75,13 @@ class Edge:
             scope["path_params"], scope["route"] = found.groupdict(), self._shortcut.route
         try:
             await app(scope, _counted(receive, self._limit_of(scope["path"]), scope["headers"]), answered)
+        except Exception as error:
+            if status:
+                raise
+            # Answered here, so that this answer too has its request id.
+            await (await problems.on_anything(Request(scope), error))(scope, receive, answered)
         finally:
-            _note(scope, status, perf_counter() - began)
+            _note(scope, status or GONE, perf_counter() - began)
 
     async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The shortcut's endpoint, with the application's own exception handlers around it."""
@@ -122,7 +130,7 @@ def _counted(receive: Receive, limit: int, headers: Iterable[tuple[bytes, bytes]
 
 def _note(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
-    method = scope["method"] if route != "unmatched" else "ANY"
+    method = scope["method"] if route != "unmatched" and scope["method"] in METHODS else "ANY"
     metrics.requests_of(method, route, status).inc()
     metrics.seconds_of(method, route).observe(seconds)
     if status >= SERVER_ERROR or (seconds > SLOW_SECONDS and not route.endswith("/live")):

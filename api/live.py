@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Request
 from pydantic_core import to_json
@@ -62,7 +63,8 @@ class Live:
         self._streams.add(queue)
         metrics.live_streams.inc()
         try:
-            yield b"retry: 1000\n: ok\n\n"
+            # An id without content is remembered by the browser: it misses nothing even if it loses the line before the first event.
+            yield b"retry: 1000\n" + (b"id: %b\n\n" % str(self._kept[-1]["id"]).encode() if self._kept else b": ok\n\n")
             while not self._closed and time.time() < until:
                 try:
                     found = await asyncio.wait_for(queue.get(), min(PING_SECONDS, max(0.01, until - time.time())))
@@ -86,9 +88,10 @@ class Live:
         if last_id is None:
             return []
         ids = [each["id"] for each in self._kept]
-        if last_id not in ids:
-            return [{"id": ids[-1] if ids else last_id, "reset": True}]
-        return list(self._kept)[ids.index(last_id) + 1 :][-MOST_WAITING:]
+        missed = list(self._kept)[ids.index(last_id) + 1 :] if last_id in ids else None
+        if missed is None or len(missed) >= MOST_WAITING:
+            return [{"id": ids[-1] if ids else uuid4().hex, "reset": True}]
+        return missed
 
     def _end(self, stream: asyncio.Queue[Announcement | None]) -> None:
         self._streams.discard(stream)

@@ -44,7 +44,7 @@ def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     by_status: defaultdict[int, list[str]] = defaultdict(list)
     for code in codes:
         by_status[PROBLEMS[code].status].append(code)
-    return {status: _response(", ".join(f"`{code}`" for code in found)) for status, found in sorted(by_status.items())}
+    return {status: problem(", ".join(f"`{code}`" for code in found)) for status, found in sorted(by_status.items())}
 
 
 def document_problems(app: FastAPI) -> None:
@@ -74,10 +74,11 @@ def with_problems(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _complete(responses: dict[str, Any]) -> None:
     if "HTTPValidationError" in str(responses.get("422", "")):
-        responses["422"] = _response("`invalid_content`: every fault with its pointer")
-    responses.setdefault(CLIENT, _response("The request was refused."))
-    responses.setdefault(SERVER, _response("The service failed, or something that it needs is away."))
+        responses["422"] = problem("`invalid_content`: every fault with its pointer")
+    responses.setdefault(CLIENT, problem("The request was refused."))
+    responses.setdefault(SERVER, problem("The service failed, or something that it needs is away."))
 
 
-def _response(description: str) -> dict[str, Any]:
+def problem(description: str) -> dict[str, Any]:
+    """The entry of a response that is a problem."""
     return {"description": description, "content": {"application/problem+json": {"schema": {"$ref": REF}}}}

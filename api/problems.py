@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from api.faults import MOST_FAULTS, Fault, errors_of, faults_of, faults_of_request
@@ -25,7 +25,7 @@ from api.locale import language_of
 from api.problem_docs import document_problems, problem_responses
 from api.texts import PROBLEMS, Language
 
-__all__ = ["Fault", "Problem", "answer", "errors_of", "faults_of", "install", "problem_of", "problem_responses"]
+__all__ = ["Fault", "Problem", "answer", "errors_of", "faults_of", "install", "on_anything", "problem_of", "problem_responses"]
 
 MEDIA_TYPE: Final = "application/problem+json"
 LONGEST_INSTANCE: Final = 512
@@ -144,7 +144,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     for lost in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(lost, _on_database)
-    app.add_exception_handler(Exception, _on_anything)
+    app.add_exception_handler(Exception, on_anything)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     document_problems(app)
 
 
@@ -178,7 +179,13 @@ async def _on_database(request: Request, exc: Exception) -> Response:
     return answer(Problem("database_unavailable"), request)
 
 
-async def _on_anything(request: Request, exc: Exception) -> Response:
+async def _on_disconnect(request: Request, exc: Exception) -> Response:
+    """The client left before its request was complete; nobody reads this."""
+    del exc
+    return answer(Problem("malformed_request"), request)
+
+
+async def on_anything(request: Request, exc: Exception) -> Response:
     """Logged with its stack under the trace id; the client learns the trace id and nothing else."""
     log.error("unhandled", path=request.url.path, trace_id=getattr(request.state, "trace_id", ""), exc_info=exc)
     return answer(Problem("internal_error"), request)

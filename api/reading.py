@@ -1,17 +1,18 @@
 """How is every read answered: fresh, cheap, in the form that was asked for?
 
-First the position is read. It makes the ETag (304 when the caller has that answer already) and the key in Redis, so a cached answer can't be
-stale: when something changes, the key changes. Redis away means asking the database.
+First the position is read. It makes the ETag (304 when the caller has that answer already) and the key in Redis, so a cached answer can't
+be stale: when something changes, the key changes. Redis away means asking the database.
 """
 
 import asyncio
 import base64
-import binascii
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from pydantic_core import to_json
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,6 +31,8 @@ from api.security import visible_stores
 from api.tokens import Principal
 from projections.standing import Standing
 
+AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+FIRST_YEAR, LAST_YEAR = 1900, 3000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 JSON, CSV = "application/json", "text/csv; charset=utf-8"
 log = structlog.get_logger(__name__)
@@ -75,6 +79,15 @@ class Reader:
         return Response(body, headers=headers, media_type=CSV if form == "csv" else JSON)
 
     def _with_connection(self, ask: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - whatever `ask` answers
+        try:
+            return self._asked(ask)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The server was restarted since this connection was used last; the pool is new now.
+            return self._asked(ask)
+
+    def _asked(self, ask: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - the same
         with self._engine.connect() as connection:
             return ask(connection)
 
@@ -108,24 +121,43 @@ def form_of(request: Request) -> Literal["json", "csv"]:
     return "csv" if asked == "csv" or (asked is None and "text/csv" in request.headers.get("accept", "")) else "json"
 
 
-def after_of(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
-    """The place that a cursor names, checked against the kinds of its parts. Raises Problem bad_cursor."""
+def after_of(cursor: str | None, *parts: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    """The place that a cursor names, each part read by its own function. Raises Problem bad_cursor."""
     if cursor is None:
         return None
     try:
         found = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError):
+        return tuple(part(value) for part, value in zip(parts, found, strict=True))
+    except (ValueError, TypeError, AttributeError):
         raise Problem("bad_cursor") from None
-    if not isinstance(found, list) or [type(part) for part in found] != list(kinds):
-        raise Problem("bad_cursor")
-    return tuple(found)
 
 
-def paged(rows: Sequence[Mapping[str, Any]], limit: int, *keys: str) -> Page:
-    """The first `limit` of rows that were asked for with one more, and where to go on."""
-    if len(rows) <= limit:
-        return Page(rows)
-    return Page(rows[:limit], [rows[limit - 1][key] for key in keys])
+def text_part(value: Any) -> str:  # noqa: ANN401 - JSON border: a cursor may be anybody's invention
+    """Text that the database takes. Raises ValueError."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError
+    return value
+
+
+def number_part(value: Any) -> int:  # noqa: ANN401 - the same
+    """A whole number that the database takes. Raises ValueError."""
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ValueError
+    return value
+
+
+def instant_part(value: Any) -> datetime:  # noqa: ANN401 - the same
+    """An instant, with or without an offset. Raises ValueError or TypeError."""
+    found = datetime.fromisoformat(value)
+    if not FIRST_YEAR < found.year < LAST_YEAR:
+        raise ValueError
+    return found
+
+
+def paged(rows: Sequence[Mapping[str, Any]], limit: int, *keys: str, hidden: str | None = None) -> Page:
+    """The first `limit` of rows that were asked for with one more, and where to go on; without the member that only the place needs."""
+    after = [rows[limit - 1][key] for key in keys] if len(rows) > limit else None
+    return Page([{name: value for name, value in row.items() if name != hidden} for row in rows[:limit]] if hidden else rows[:limit], after)
 
 
 def _key(request: Request, who: Principal, now: Standing, form: str) -> str:
@@ -175,14 +207,6 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - any value of a row
-    if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value):
+    if isinstance(value, str) and value.startswith(FORMULA) and not AMOUNT.fullmatch(value):
         return f"'{value}"
     return to_json(value).decode() if isinstance(value, list) else value
-
-
-def _is_number(words: str) -> bool:
-    try:
-        float(words)
-    except ValueError:
-        return False
-    return True

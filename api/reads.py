@@ -1,5 +1,6 @@
 """What can be read of shops, products, stock and sales?"""
 
+import re
 from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -8,19 +9,25 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import Connection
 
-from api.problems import Problem
-from api.reading import Page, Reader, after_of, paged
+from api.document import LISTED, ONE
+from api.problems import Fault, Problem
+from api.reading import Page, Reader, after_of, instant_part, number_part, paged, text_part
 from api.security import Guard, stores_to_read
 from api.tokens import Principal
+from events.fields import SKU, STORE_ID
 from projections.standing import Standing, log_standing
 from stock import catalogue, holdings, ledger
 
 router = APIRouter(prefix="/api/v2")
 
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 Limit = Annotated[int, Query(ge=1, le=500)]
 After = Annotated[str | None, Query(max_length=512)]
-Words = Annotated[str | None, Query(max_length=200)]
-StoreFilter = Annotated[str | None, Query(max_length=32)]
+Words = Annotated[str | None, Query(max_length=200, pattern=PRINTABLE)]
+StoreFilter = Annotated[str | None, Query(pattern=STORE_ID)]
+SkuFilter = Annotated[str | None, Query(pattern=SKU)]
+Since = Annotated[date | None, Query(alias="from")]
+Through = Annotated[date | None, Query(alias="to")]
 Form = Annotated[Literal["json", "csv"] | None, Query(alias="format")]
 
 
@@ -33,12 +40,31 @@ def reader_of(request: Request) -> Reader:
 Reading = Annotated[Reader, Depends(reader_of)]
 
 
+def store_in_path(store_id: str) -> str:
+    """The store's name in the path. Raises Problem unknown_store for what can be no store's name."""
+    if not re.fullmatch(STORE_ID, store_id):
+        raise Problem("unknown_store")
+    return store_id
+
+
+def sku_in_path(sku: str) -> str:
+    """The SKU in the path. Raises Problem unknown_product for what can be none."""
+    if not re.fullmatch(SKU, sku):
+        raise Problem("unknown_product")
+    return sku
+
+
+StoreInPath = Annotated[str, Depends(store_in_path)]
+SkuInPath = Annotated[str, Depends(sku_in_path)]
+
+
 def _whole_log(stores: frozenset[str] | None) -> Callable[[Connection], Standing]:
     return lambda connection: log_standing(connection, stores)
 
 
-@router.get("/stores", summary="Magasins / Stores", tags=["stores"])
+@router.get("/stores", summary="Magasins / Stores", tags=["stores"], responses=LISTED)
 async def list_stores(
+    *,
     request: Request,
     who: Annotated[Principal, Depends(Guard("store.read"))],
     reader: Reading,
@@ -49,7 +75,7 @@ async def list_stores(
     """The stores that the caller may see, by id."""
     del form
     stores = stores_to_read(who, "store.read", None)
-    place = after_of(after, str)
+    place = after_of(after, text_part)
 
     def find(connection: Connection) -> Page:
         return paged(catalogue.stores(connection, stores, after=place, limit=limit + 1), limit, "store_id")
@@ -57,8 +83,10 @@ async def list_stores(
     return await reader.answer(request, who, _whole_log(stores), find)
 
 
-@router.get("/stores/{store_id}", summary="Un magasin / One store", tags=["stores"])
-async def show_store(request: Request, store_id: str, who: Annotated[Principal, Depends(Guard("store.read"))], reader: Reading) -> Response:
+@router.get("/stores/{store_id}", summary="Un magasin / One store", tags=["stores"], responses=ONE)
+async def show_store(
+    request: Request, who: Annotated[Principal, Depends(Guard("store.read"))], store_id: StoreInPath, reader: Reading
+) -> Response:
     """One store."""
     only = frozenset({store_id})
 
@@ -68,21 +96,22 @@ async def show_store(request: Request, store_id: str, who: Annotated[Principal, 
     return await reader.answer(request, who, _whole_log(only), find)
 
 
-@router.get("/products", summary="Recherche de produits / Product search", tags=["products"])
-async def search_products(  # noqa: PLR0913 - one argument a query parameter
+@router.get("/products", summary="Recherche de produits / Product search", tags=["products"], responses=LISTED)
+async def search_products(
+    *,
     request: Request,
     who: Annotated[Principal, Depends(Guard("product.read"))],
     reader: Reading,
     search: Words = None,
     category: Words = None,
-    barcode: Annotated[str | None, Query(max_length=32)] = None,
+    barcode: Annotated[str | None, Query(max_length=32, pattern=PRINTABLE)] = None,
     limit: Limit = 50,
     after: After = None,
     form: Form = None,
 ) -> Response:
     """Products whose SKU, names, category or barcode hold every word of `search`, whatever its case and accents; by SKU."""
     del form
-    place = after_of(after, str)
+    place = after_of(after, text_part)
 
     def find(connection: Connection) -> Page:
         rows = catalogue.products(
@@ -93,8 +122,10 @@ async def search_products(  # noqa: PLR0913 - one argument a query parameter
     return await reader.answer(request, who, _whole_log(frozenset()), find)
 
 
-@router.get("/products/{sku}", summary="Un produit / One product", tags=["products"])
-async def show_product(request: Request, sku: str, who: Annotated[Principal, Depends(Guard("product.read"))], reader: Reading) -> Response:
+@router.get("/products/{sku}", summary="Un produit / One product", tags=["products"], responses=ONE)
+async def show_product(
+    request: Request, who: Annotated[Principal, Depends(Guard("product.read"))], sku: SkuInPath, reader: Reading
+) -> Response:
     """One product."""
 
     def find(connection: Connection) -> Page:
@@ -103,13 +134,14 @@ async def show_product(request: Request, sku: str, who: Annotated[Principal, Dep
     return await reader.answer(request, who, _whole_log(frozenset()), find)
 
 
-@router.get("/stock", summary="Stock", tags=["stock"])
-async def list_stock(  # noqa: PLR0913 - one argument a query parameter
+@router.get("/stock", summary="Stock", tags=["stock"], responses=LISTED)
+async def list_stock(
+    *,
     request: Request,
     who: Annotated[Principal, Depends(Guard("stock.read"))],
     reader: Reading,
     store: StoreFilter = None,
-    sku: Annotated[str | None, Query(max_length=64)] = None,
+    sku: SkuFilter = None,
     search: Words = None,
     status: Literal["ok", "low", "out", "negative"] | None = None,
     limit: Limit = 50,
@@ -119,7 +151,7 @@ async def list_stock(  # noqa: PLR0913 - one argument a query parameter
     """What is on hand, by store and SKU."""
     del form
     stores = stores_to_read(who, "stock.read", store)
-    place = after_of(after, str, str)
+    place = after_of(after, text_part, text_part)
     wanted = holdings.Wanted(stores=stores, sku=sku, search=search, status=status)
 
     def find(connection: Connection) -> Page:
@@ -128,12 +160,13 @@ async def list_stock(  # noqa: PLR0913 - one argument a query parameter
     return await reader.answer(request, who, _whole_log(stores), find)
 
 
-@router.get("/stores/{store_id}/stock/{sku}/movements", summary="Mouvements de stock / Stock movements", tags=["stock"])
-async def list_movements(  # noqa: PLR0913 - one argument a query parameter
+@router.get("/stores/{store_id}/stock/{sku}/movements", summary="Mouvements de stock / Stock movements", tags=["stock"], responses=LISTED)
+async def list_movements(
+    *,
     request: Request,
-    store_id: str,
-    sku: str,
     who: Annotated[Principal, Depends(Guard("stock.read"))],
+    store_id: StoreInPath,
+    sku: SkuInPath,
     reader: Reading,
     limit: Limit = 50,
     after: After = None,
@@ -141,25 +174,27 @@ async def list_movements(  # noqa: PLR0913 - one argument a query parameter
 ) -> Response:
     """The ledger of one SKU in one store, latest first."""
     del form
-    place = after_of(after, str, str, int)
+    place = after_of(after, instant_part, UUID, number_part)
     only = frozenset({store_id})
 
     def find(connection: Connection) -> Page:
+        _must_exist(connection, store_id)
         rows = holdings.movements(connection, store_id, sku, after=place, limit=limit + 1)
         return paged(rows, limit, "effective_at", "event_id", "line")
 
     return await reader.answer(request, who, _whole_log(only), find)
 
 
-@router.get("/stores/{store_id}/sales", summary="Ventes d'un magasin / Sales of a store", tags=["sales"])
-async def list_sales(  # noqa: PLR0913 - one argument a query parameter
+@router.get("/stores/{store_id}/sales", summary="Ventes d'un magasin / Sales of a store", tags=["sales"], responses=LISTED)
+async def list_sales(
+    *,
     request: Request,
-    store_id: str,
     who: Annotated[Principal, Depends(Guard("sale.read"))],
+    store_id: StoreInPath,
     reader: Reading,
-    since: Annotated[date | None, Query(alias="from")] = None,
-    through: Annotated[date | None, Query(alias="to")] = None,
-    till: Annotated[str | None, Query(max_length=64)] = None,
+    since: Since = None,
+    through: Through = None,
+    till: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE)] = None,
     status: Literal["recorded", "voided", "returned"] | None = None,
     limit: Limit = 50,
     after: After = None,
@@ -167,18 +202,20 @@ async def list_sales(  # noqa: PLR0913 - one argument a query parameter
 ) -> Response:
     """Sales of the business days asked for, latest first."""
     del form
-    place = after_of(after, str, str)
+    in_order(since, through)
+    place = after_of(after, instant_part, UUID)
     wanted = ledger.Wanted(store_id=store_id, since=since, through=through, till_id=till, status=status)
 
     def find(connection: Connection) -> Page:
-        return paged(ledger.sales(connection, wanted, after=place, limit=limit + 1), limit, "local_at", "sale_id")
+        _must_exist(connection, store_id)
+        return paged(ledger.sales(connection, wanted, after=place, limit=limit + 1), limit, "local_at", "sale_id", hidden="local_at")
 
     return await reader.answer(request, who, _whole_log(frozenset({store_id})), find)
 
 
-@router.get("/stores/{store_id}/sales/{sale_id}", summary="Une vente / One sale", tags=["sales"])
+@router.get("/stores/{store_id}/sales/{sale_id}", summary="Une vente / One sale", tags=["sales"], responses=ONE)
 async def show_sale(
-    request: Request, store_id: str, sale_id: UUID, who: Annotated[Principal, Depends(Guard("sale.read"))], reader: Reading
+    *, request: Request, who: Annotated[Principal, Depends(Guard("sale.read"))], store_id: StoreInPath, sale_id: UUID, reader: Reading
 ) -> Response:
     """One sale with its lines, its void and its returns."""
 
@@ -191,27 +228,40 @@ async def show_sale(
     return await reader.answer(request, who, _whole_log(frozenset({store_id})), find)
 
 
-@router.get("/cases", summary="Dossiers d'écart / Discrepancy cases", tags=["cases"])
-async def list_cases(  # noqa: PLR0913 - one argument a query parameter
+@router.get("/cases", summary="Dossiers d'écart / Discrepancy cases", tags=["cases"], responses=LISTED)
+async def list_cases(
+    *,
     request: Request,
     who: Annotated[Principal, Depends(Guard("case.read"))],
     reader: Reading,
     store: StoreFilter = None,
-    kind: Annotated[str | None, Query(max_length=32)] = None,
-    status: Literal["open"] | None = None,
+    kind: Annotated[str | None, Query(max_length=32, pattern=PRINTABLE)] = None,
+    status: Literal["open", "resolved"] | None = None,
     limit: Limit = 50,
     after: After = None,
     form: Form = None,
 ) -> Response:
     """What contradicts itself, by store and in the order of discovery."""
-    del form, status
+    del form
     stores = stores_to_read(who, "case.read", store)
-    place = after_of(after, str, int)
+    place = after_of(after, text_part, number_part)
 
     def find(connection: Connection) -> Page:
+        if status == "resolved":
+            return Page([])
         return paged(ledger.cases(connection, stores, kind, after=place, limit=limit + 1), limit, "store_id", "seq")
 
     return await reader.answer(request, who, _whole_log(stores), find)
+
+
+def in_order(since: date | None, through: date | None) -> None:
+    """Raise Problem when the days asked for end before they begin."""
+    if since and through and through < since:
+        raise Problem("invalid_content", errors=[Fault("/query/to", "wrong_order")])
+
+
+def _must_exist(connection: Connection, store_id: str) -> None:
+    _one(catalogue.stores(connection, frozenset({store_id}), after=None, limit=1), "unknown_store")
 
 
 def _one(rows: list[dict[str, Any]], code: str) -> dict[str, Any]:

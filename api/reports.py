@@ -1,19 +1,19 @@
 """Which reports are there, and what do they say? One route a projection, made from its declaration."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import Connection
 
+from api.document import LISTED
 from api.problems import Fault, Problem
-from api.reading import Page, after_of
-from api.reads import After, Reading, StoreFilter
+from api.reading import Page, after_of, number_part
+from api.reads import After, Reading, Since, SkuFilter, StoreFilter, Through, Words, in_order
 from api.security import Guard, stores_to_read
 from api.tokens import Principal
 from projections import PROJECTIONS, Projection
-from projections.query import NoSuchGroup, Question, answer, dimensions, grouping
+from projections.query import NoSuchGroup, Question, answer, answerable, dimensions, grouping
 from projections.standing import projection_standing
 
 PERMISSION = "report.read"
@@ -31,6 +31,7 @@ def router() -> APIRouter:
             name=f"report_{projection.name.replace('-', '_')}",
             summary=projection.question,
             description=_description(projection),
+            responses=LISTED,
         )
     return made
 
@@ -42,15 +43,16 @@ async def _list_reports(who: Annotated[Principal, Depends(Guard(PERMISSION))]) -
 
 
 def _endpoint(projection: Projection) -> Callable[..., Awaitable[Response]]:
-    async def report(  # noqa: PLR0913 - one argument a query parameter
+    async def report(
+        *,
         request: Request,
         who: Annotated[Principal, Depends(Guard(PERMISSION))],
         reader: Reading,
-        since: Annotated[date | None, Query(alias="from")] = None,
-        through: Annotated[date | None, Query(alias="to")] = None,
+        since: Since = None,
+        through: Through = None,
         store: StoreFilter = None,
-        sku: Annotated[str | None, Query(max_length=64)] = None,
-        category: Annotated[str | None, Query(max_length=200)] = None,
+        sku: SkuFilter = None,
+        category: Words = None,
         group_by: Annotated[list[str] | None, Query(max_length=8)] = None,
         limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
         after: After = None,
@@ -58,7 +60,8 @@ def _endpoint(projection: Projection) -> Callable[..., Awaitable[Response]]:
     ) -> Response:
         del form
         stores = stores_to_read(who, PERMISSION, store)
-        start = int((after_of(after, int) or (0,))[0])
+        in_order(since, through)
+        start = int((after_of(after, number_part) or (0,))[0])
         question = Question(
             group_by=_grouping(projection, group_by or ()),
             since=since,
@@ -69,6 +72,9 @@ def _endpoint(projection: Projection) -> Callable[..., Awaitable[Response]]:
             offset=start,
             limit=limit + 1,
         )
+
+        if not answerable(projection, question):
+            raise Problem("invalid_content", errors=[Fault(f"/query/{name}", "not_allowed_value") for name in _filters(question)])
 
         def find(connection: Connection) -> Page:
             rows = answer(connection, projection, question)
@@ -84,7 +90,12 @@ def _grouping(projection: Projection, asked: Sequence[str]) -> list[str]:
     try:
         return grouping(projection, names)
     except NoSuchGroup:
-        raise Problem("invalid_content", errors=[Fault("/group_by", "bad_format")]) from None
+        raise Problem("invalid_content", errors=[Fault("/query/group_by", "not_allowed_value")]) from None
+
+
+def _filters(question: Question) -> list[str]:
+    """What of the question this report doesn't have: it keeps nothing by product."""
+    return [name for name, value in (("sku", question.sku), ("category", question.category)) if value] or ["group_by"]
 
 
 def _description(projection: Projection) -> str:

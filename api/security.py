@@ -59,10 +59,11 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
 WHOLE_CHAIN: Final = frozenset({"product.define", "store.define", "ops.read", "ops.act", "user.manage"})
 
 CHALLENGE: Final = 'Bearer realm="magasin"'
+SCHEME_NAME: Final = "bearer"
 _SCHEME: Final = OAuth2PasswordBearer(
     tokenUrl="/api/v2/auth/token",
     refreshUrl="/api/v2/auth/refresh",
-    scheme_name="bearer",
+    scheme_name=SCHEME_NAME,
     description="An RS256 access token of 15 minutes.",
     auto_error=False,
 )

@@ -67,6 +67,15 @@ def grouping(projection: Projection, asked: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(GROUPS[name] for name in asked)) or list(projection.group_by)
 
 
+def answerable(projection: Projection, question: Question) -> bool:
+    """Whether some table of the projection has all that the question groups and filters by."""
+    try:
+        _table(projection, question)
+    except NoSuchGroup:
+        return False
+    return True
+
+
 def answer(connection: Connection, projection: Projection, question: Question) -> list[dict[str, Any]]:
     """The rows of a report: the dimensions grouped by, then every measure; money as decimal strings."""
     table = _table(projection, question)

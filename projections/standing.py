@@ -47,6 +47,7 @@ _PROJECTION = text(f"""
     SELECT coalesce(sum(c.seq), 0) AS position, coalesce(sum(h.seq - coalesce(c.seq, 0)), 0) AS missing,
            coalesce(min(e.recorded_at), max(h.recorded_at)) AS as_of, min(e.recorded_at) AS behind_since,
            coalesce(array_agg(h.store_id ORDER BY h.store_id) FILTER (WHERE c.state = 'stalled'), '{{}}') AS stalled,
+           (SELECT k.seq FROM store_head k WHERE k.store_id = :catalogue) AS catalogue,
            {_ZONES.format(_SCOPE.replace("h.store_id", "s.store_id"))} AS timezone
     FROM store_head h
     LEFT JOIN checkpoint c ON c.projection = :projection AND c.generation = :generation AND c.store_id = h.store_id
@@ -62,10 +63,12 @@ def log_standing(connection: Connection, stores: Collection[str] | None) -> Stan
 
 
 def projection_standing(connection: Connection, projection: str, stores: Collection[str] | None) -> Standing:
-    """The standing of one live projection over some stores; None means all."""
-    row = connection.execute(_PROJECTION, {"stores": _list(stores), "projection": projection, "generation": LIVE}).one()
+    """The standing of one live projection over some stores; None means all. The catalogue counts too: reports name its categories."""
+    asked = {"stores": _list(stores), "projection": projection, "generation": LIVE, "catalogue": CATALOGUE_STREAM}
+    row = connection.execute(_PROJECTION, asked).one()
     lag = 0.0 if row.behind_since is None else max(0.001, (datetime.now(UTC) - row.behind_since).total_seconds())
-    position = f"{projection}:{LIVE}:{row.position}:{row.missing}:{len(row.stalled)}"
+    # The lag grows while nothing else changes, and an answer that tells it is good for one second.
+    position = f"{projection}:{LIVE}:{row.position}:{row.missing}:{len(row.stalled)}:{row.catalogue}:{int(lag)}"
     return Standing(position, row.as_of, lag, tuple(row.stalled), row.timezone)
 
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, select, tuple_
 
@@ -12,9 +10,7 @@ from stock.store import search_form
 from stock.tables import product, stock_level, stock_movement, store_product
 
 LOW = and_(store_product.c.reorder_point.is_not(None), stock_level.c.on_hand <= store_product.c.reorder_point)
-STATUS: ColumnElement[str] = case(
-    (stock_level.c.on_hand < 0, "negative"), (stock_level.c.on_hand == 0, "out"), (LOW, "low"), else_="ok"
-)
+STATUS: ColumnElement[str] = case((stock_level.c.on_hand < 0, "negative"), (stock_level.c.on_hand == 0, "out"), (LOW, "low"), else_="ok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,14 @@ def levels(connection: Connection, wanted: Wanted, *, after: Sequence[str] | Non
     """Levels by store and SKU. `status` is negative, out, low (at or below the reorder point) or ok."""
     level = stock_level.c
     statement = (
-        select(stock_level, product.c.name_fr, product.c.name_en, store_product.c.reorder_point, store_product.c.target_level, STATUS.label("status"))
+        select(
+            stock_level,
+            product.c.name_fr,
+            product.c.name_en,
+            store_product.c.reorder_point,
+            store_product.c.target_level,
+            STATUS.label("status"),
+        )
         .outerjoin(product, product.c.sku == level.sku)
         .outerjoin(store_product, and_(store_product.c.store_id == level.store_id, store_product.c.sku == level.sku))
         .order_by(level.store_id, level.sku)
@@ -60,7 +63,7 @@ def movements(connection: Connection, store_id: str, sku: str, *, after: Sequenc
         .limit(limit)
     )
     if after:
-        place = tuple_(literal(datetime.fromisoformat(after[0])), literal(UUID(after[1])), literal(after[2]))
+        place = tuple_(*(literal(part) for part in after))
         statement = statement.where(tuple_(moved.effective_at, moved.event_id, moved.line) < place)
     return [dict(row) for row in connection.execute(statement).mappings()]
 

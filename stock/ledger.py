@@ -5,7 +5,7 @@ Read straight from the log, by partial indexes: a sale is one event, and its voi
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +47,9 @@ _CASES = text("""
 """)
 
 
+PROPOSALS = {"oversell": "recount", "over_return": "recount", "unknown_product": "accept", "id_reuse": "accept"}
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which sales of a store; dates are business days, both ends included; None doesn't matter."""
@@ -58,9 +61,9 @@ class Wanted:
     status: str | None = None
 
 
-def sales(connection: Connection, wanted: Wanted, *, after: Sequence[str] | None, limit: int) -> list[dict[str, Any]]:
-    """Sales, latest first."""
-    local_at, event_id = (datetime.fromisoformat(after[0]), after[1]) if after else (None, None)
+def sales(connection: Connection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
+    """Sales, latest first; `local_at` (the shop's wall clock, without an offset) and `sale_id` are the place of a row."""
+    local_at, event_id = after or (None, None)
     rows = connection.execute(
         _SALES,
         {
@@ -91,7 +94,7 @@ def sale(connection: Connection, store_id: str, sale_id: UUID) -> dict[str, Any]
         **_told(event.event_id, event.seq, event.data),
         "occurred_at": event.occurred_at,
         "recorded_at": event.recorded_at,
-        "local_at": event.local_at,
+        "business_date": event.local_at.date(),
         "actor": event.actor,
         "status": status,
         "reason": event.reason,
@@ -119,6 +122,7 @@ def cases(
             "opened_at": row.recorded_at,
             "events": row.payload["events"],
             "details": row.payload.get("details", {}),
+            "proposal": PROPOSALS[row.payload["kind"]],
         }
         for row in connection.execute(_CASES, asked)
     ]
@@ -129,6 +133,7 @@ def _sale(row: Row[Any]) -> dict[str, Any]:
         **_told(row.event_id, row.seq, row.payload),
         "occurred_at": row.occurred_at,
         "recorded_at": row.recorded_at,
+        "business_date": row.local_at.date(),
         "local_at": row.local_at,
         "actor": row.actor,
         "status": row.status,
