@@ -1,6 +1,7 @@
 """What every test may ask for. Servers start at the first test that needs one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +24,17 @@ def pytest_configure(config: pytest.Config) -> None:
         begin_run()
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """And closes it: nothing of ours runs afterwards, nothing is left on servers that others use too."""
-    if not hasattr(config, "workerinput") and FOLDER_VARIABLE in os.environ:
-        if (run_folder() / "template.done").exists():
-            sandbox.drop_template(services_of_run())
-        end_run()
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """And closes it: nothing is left on servers that others use too, and a process of ours that still runs fails the run."""
+    if hasattr(session.config, "workerinput") or FOLDER_VARIABLE not in os.environ:
+        return
+    if (run_folder() / "template.done").exists():
+        sandbox.drop_template(services_of_run())
+    remaining = end_run()
+    if remaining:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        sys.stderr.write("\n".join(["", "These processes of the tests still run:", *remaining, ""]))
 
 
 @pytest.fixture(scope="session")

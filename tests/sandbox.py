@@ -53,10 +53,23 @@ def drop_template(services: Services) -> None:
 
 
 @contextmanager
+def empty_database(services: Services) -> Iterator[str]:
+    """The URL of a database without any table, dropped afterwards even if connections are still open."""
+    with _database(services, "template0") as url:
+        yield url
+
+
+@contextmanager
 def fresh_database(services: Services) -> Iterator[str]:
-    """The URL of a migrated, empty database, dropped afterwards even if connections are still open."""
+    """The URL of a migrated database without any row, dropped afterwards even if connections are still open."""
+    with _database(services, template(services)) as url:
+        yield url
+
+
+@contextmanager
+def _database(services: Services, model: str) -> Iterator[str]:
     name = f"{run_name()}_{secrets.token_hex(6)}"
-    _execute(services, "CREATE DATABASE {} TEMPLATE {}", name, template(services))
+    _execute(services, "CREATE DATABASE {} TEMPLATE {}", name, model)
     try:
         yield with_path(services.database_url, name)
     finally:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,8 +70,8 @@ def begin_run() -> None:
     os.environ[FOLDER_VARIABLE] = str(folder)
 
 
-def end_run() -> None:
-    """End the keeper, if there is one, and remove the folder."""
+def end_run() -> list[str]:
+    """End the keeper, if there is one, and remove the folder. Returns the processes of the run that have not ended."""
     folder = Path(os.environ.pop(FOLDER_VARIABLE))
     note = folder / "keeper.json"
     if note.exists():
@@ -80,6 +80,20 @@ def end_run() -> None:
             signal_process(keeper.pid, signal.SIGTERM)
         _wait_for_end(keeper)
     shutil.rmtree(folder, ignore_errors=True)
+    return remaining(folder)
+
+
+def remaining(folder: Path) -> list[str]:
+    """The processes of this run that are still there, besides the caller: by the run's mark in their environment or command."""
+    mark = str(folder).encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                command = (entry / "cmdline").read_bytes()
+                if command and (mark in command or mark in (entry / "environ").read_bytes()):
+                    found.append(f"{entry.name} {command.replace(bytes(1), b' ').decode(errors='replace')}")
+    return found
 
 
 def run_folder() -> Path:
