@@ -120,17 +120,21 @@ def _sort_out(
 
 def _book(connection: Connection, heads: dict[str, store.Head], fresh: Sequence[Incoming]) -> Book:
     """Everything that the rules will look at for these events."""
-    cells = {(each.head.store_id, sku) for each in fresh for sku in _skus(each.event)}
     book = Book(
         shops={store_id: head.shop for store_id, head in heads.items() if head.shop is not None},
-        levels=store.levels(connection, cells) if cells else {},
-        unknown_skus=store.unknown_skus(connection, {sku for _, sku in cells}) if cells else set(),
+        levels={},
         later_deltas=store.later_deltas(connection, _counted(fresh)),
     )
     arriving = [each.head.event_id for each in fresh if isinstance(each.event, SaleRecorded)]
     spoken_of = [each.event.sale_id for each in fresh if isinstance(each.event, SaleVoided | SaleReturned)]
     if arriving or spoken_of:
         store.load_sales(connection, book, arriving=arriving, spoken_of=spoken_of)
+    named = {(each.head.store_id, sku) for each in fresh for sku in _skus(each.event)}
+    # A void names no SKU: what it moves are the lines of its sale.
+    undone = {(store_id, line.sku) for (store_id, _), sale in book.sales.items() for line in sale.lines or ()}
+    if named or undone:
+        book.levels = store.levels(connection, named | undone)
+        book.unknown_skus = store.unknown_skus(connection, {sku for _, sku in named})
     return book
 
 

@@ -67,6 +67,7 @@ class Running:
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        self._told = False
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 dying_with_parent(command), cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -85,10 +86,15 @@ class Running:
         finally:
             self.tell(signal.SIGCONT)
 
-    def stop(self) -> int:
-        """Ask it to end, and wait: its exit code."""
-        if self.process.poll() is None:
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, unless that was done before: a second one would kill a process that is on its way out."""
+        if not self._told and self.process.poll() is None:
             self.tell(signal.SIGTERM)
+        self._told = True
+
+    def stop(self) -> int:
+        """Ask it to end, once, and wait: its exit code."""
+        self.ask_to_stop()
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -355,8 +361,7 @@ def system(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def _stop_all(processes: Mapping[str, Running]) -> None:
     for each in processes.values():
-        if each.process.poll() is None:
-            each.tell(signal.SIGTERM)
+        each.ask_to_stop()
     codes = {name: each.stop() for name, each in processes.items()}
     assert set(codes.values()) == {0}, codes
 
