@@ -1,9 +1,11 @@
 """What do shops tell, in as few words as a test needs? Facts, their messages, and what the database made of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, select, text
@@ -14,12 +16,16 @@ from events.fields import Sku, StoreId
 from events.sales import ReturnLine, SaleLine, SaleRecorded, SaleReturned, SaleVoided
 from events.stock import AdjustmentLine, CountLine, DeliveryLine, DeliveryReceived, StockAdjusted, StockCounted
 from infra.consumer import Delivery
-from infra.event_log import event_log, recorded
+from infra.database import engine_for
+from infra.event_log import event_log, read, recorded
+from infra.settings import Settings
 from infra.topology import INTAKE, INTAKE_KEY
 from projections import PROJECTIONS
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, encode_accepted, fingerprint, join
 from stock.record import Incoming, Result, check, record
 from stock.rules import Level, Movement, fold
+from tests.sandbox import fresh_database
+from tests.services import Services
 
 SHOP = "centre-ville"
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
@@ -142,6 +148,47 @@ def open_shops(
     )
 
 
+@contextmanager
+def own_engine(services: Services) -> Iterator[Engine]:
+    """Connections to a fresh database; for a module of tests that each open stores of their own."""
+    with fresh_database(services) as url:
+        pool = engine_for(Settings(env="test", database_url=url, database_pool_size=8), name="test")
+        try:
+            yield pool
+        finally:
+            pool.dispose()
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A store of a test's own in a database that others use too."""
+
+    engine: Engine
+    store_id: str = field(default_factory=lambda: f"s-{uuid4().hex[:12]}")
+
+    def opened(self, **how: Any) -> Self:  # noqa: ANN401 - as `open_shops` takes it
+        open_shops(self.engine, self.store_id, **how)
+        return self
+
+    def told(self, event: Event, **how: Any) -> Accepted:  # noqa: ANN401 - as `told` takes it
+        return told(event, store_id=self.store_id, **how)
+
+    def keep(self, *batch: Event | Accepted, now: datetime | None = None) -> Result:
+        return keep(self.engine, *(self.told(each) if isinstance(each, Event) else each for each in batch), now=now)
+
+    @property
+    def log(self) -> list[Recorded]:
+        return log_of(self.engine, self.store_id)
+
+    @property
+    def cases(self) -> list[dict[str, Any]]:
+        return cases_of(self.engine, self.store_id)
+
+    @property
+    def levels(self) -> dict[str, int]:
+        return levels_of(self.engine, self.store_id)
+
+
 def whole_log(connection: Connection) -> list[Recorded]:
     """Every event, by store and place."""
     return [recorded(row) for row in connection.execute(select(event_log).order_by(event_log.c.store_id, event_log.c.seq))]
@@ -150,7 +197,7 @@ def whole_log(connection: Connection) -> list[Recorded]:
 def log_of(engine: Engine, store_id: str = SHOP) -> list[Recorded]:
     """The log of one store."""
     with engine.connect() as connection:
-        return [event for event in whole_log(connection) if event.store_id == store_id]
+        return read(connection, store_id, after=0, through=2**62)
 
 
 def cases_of(engine: Engine, store_id: str = SHOP) -> list[dict[str, Any]]:
