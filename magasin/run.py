@@ -68,7 +68,7 @@ def run(settings: Settings, console: Console, *, demonstration: bool) -> None:
         except AlreadyRunningError:
             raise CannotStartError(_already(home)) from None
         try:
-            asyncio.run(_Run(settings, home, console, demonstration=demonstration).all())
+            asyncio.run(Run(settings, home, console, demonstration=demonstration).all())
         finally:
             claim.release()
 
@@ -79,10 +79,11 @@ def _already(home: Path) -> str:
     return f"It is already running from {home}, at {where}. Stop that one first: make stop"
 
 
-class _Run:
+class Run:
     """One run, from the first check to the last stop."""
 
     def __init__(self, settings: Settings, home: Path, console: Console, *, demonstration: bool) -> None:
+        """Nothing is started yet."""
         self._settings = settings
         self._home = home
         self._console = console
@@ -133,8 +134,8 @@ class _Run:
                 self._project(supervisor, servers, children), *(self._ready(supervisor, server.name) for server in servers.children)
             )
         if self._demonstration:
-            await self._load_demonstration()
-        self._tell()
+            await self.load_demonstration()
+        self.tell()
 
     async def _install(self) -> None:
         packages = missing(os.environ)
@@ -163,7 +164,8 @@ class _Run:
         if name in SPOKEN:
             self._done(f"{SPOKEN[name]} is ready")
 
-    async def _load_demonstration(self) -> None:
+    async def load_demonstration(self) -> None:
+        """Load the demonstration unless it is there. Raises CannotStartError."""
         # Its module reads the files of the demonstration, which a system without one never needs.
         from magasin.demo import Bars  # noqa: PLC0415
         from magasin.demo_client import DemonstrationError  # noqa: PLC0415
@@ -184,7 +186,8 @@ class _Run:
     def _done(self, what: str) -> None:
         self._console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - self._began:.1f} s)[/]", highlight=False)
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Print where everything is."""
         url = house.base_url(self._settings)
         lines = [
             f"\n[bold green]Magasin is ready[/] after {time.monotonic() - self._began:.1f} s.",

@@ -10,10 +10,12 @@ from rich.console import Console
 
 from infra.settings import Settings
 from magasin import run as running
+from magasin.demo_client import DemonstrationError
+from magasin.demo_load import LoadResult
 from magasin.home import LOOPBACK, Claim, NoFreePortError, Running
 from magasin.install import CannotInstallError
 from magasin.processes import Identity
-from magasin.run import explained, places_of, run
+from magasin.run import CannotStartError, explained, places_of, run
 from magasin.servers import AMQP_URL, DATABASE_URL, REDIS_URL
 from magasin.supervise import ChildFailedError
 
@@ -104,3 +106,50 @@ def test_every_failure_is_explained(console: Console, fault: Exception, words: s
 def test_a_url_may_name_several_servers() -> None:
     assert places_of("amqp://user@one:5673,two/vhost", 5_672) == [("one", 5_673), ("two", 5_672)]
     assert places_of("redis:///0", 6_379) == [("127.0.0.1", 6_379)]
+
+
+class Bars:
+    """A screen without bars."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> str:
+        return "progress"
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_the_demonstration_is_loaded_once(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, before: bool) -> None:
+    loads: list[str] = []
+
+    async def is_loaded(url: str, _password: str) -> bool:
+        assert url == "http://127.0.0.1:8081"
+        return before
+
+    async def load(url: str, _password: str, _progress: str) -> LoadResult:
+        loads.append(url)
+        return LoadResult(stores=12, products=9_855, deliveries=38, already=0, units=1, requests=1, repeated=0, seconds=1.0)
+
+    monkeypatch.setattr("magasin.demo.Bars", Bars)
+    monkeypatch.setattr("magasin.demo_load.is_loaded", is_loaded)
+    monkeypatch.setattr("magasin.demo_load.load_demonstration", load)
+    one = running.Run(Settings(env="demo", port=8_081), tmp_path, console, demonstration=True)
+    await one.load_demonstration()
+    one.tell()
+    assert len(loads) == (0 if before else 1)
+    assert ("Loaded 12 stores, 9,855 products" in said(console)) is not before
+    assert "http://127.0.0.1:8081/docs" in said(console)
+    assert "password magasin-demo" in said(console)
+
+
+async def test_a_demonstration_that_fails_can_be_left_out(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def is_loaded(_url: str, _password: str) -> bool:
+        message = "the API answers 503"
+        raise DemonstrationError(message)
+
+    monkeypatch.setattr("magasin.demo_load.is_loaded", is_loaded)
+    with pytest.raises(CannotStartError, match=r"(?s)the API answers 503.*--no-demonstration"):
+        await running.Run(Settings(env="demo"), tmp_path, console, demonstration=True).load_demonstration()
