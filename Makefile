@@ -64,7 +64,9 @@ bench: setup ## Measure, and write .magasin/bench.json
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-clean: setup ## Stop everything and remove the environment and all data of this checkout
-	@$(BIN)/magasin stop
+clean: ## Stop everything and remove the environment and all data of this checkout
+	@[ ! -x $(BIN)/magasin ] || $(BIN)/magasin stop
+	@# Only where PostgreSQL's user can't reach this folder, its data lies elsewhere.
+	@elsewhere=$$(cat .magasin/postgresql.path 2>/dev/null); case "$$elsewhere" in /var/lib/magasin-postgresql-*) rm -rf "$$elsewhere";; esac
 	rm -rf .magasin $(VENV) .coverage .coverage.* coverage.xml htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

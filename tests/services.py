@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from magasin.home import write_private
-from magasin.install import install
+from magasin.install import CannotInstallError, install
 from magasin.processes import Identity, identity_of, is_alive, signal_process
 from magasin.servers import AMQP_URL, DATABASE_URL, MANAGEMENT_URL, NAMES, REDIS_URL, missing, servers_for
 from magasin.supervise import Supervisor
@@ -195,7 +195,10 @@ def _tell(folder: Path, origin: Source, addresses: dict[str, str]) -> None:
 def prepare() -> None:
     """Install what a test run would miss. Exits with what to do when that can't be done."""
     if source() == "private" and missing(os.environ):
-        install(missing(os.environ))
+        try:
+            install(missing(os.environ))
+        except CannotInstallError as error:
+            sys.exit(str(error))
 
 
 if __name__ == "__main__":
