@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -9,6 +11,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.problems import Problem
+from events.catalogue import StoreDefined
 from events.fields import STORE_ID
 from events.sales import SaleRecorded
 from infra.event_log import event_log
@@ -36,6 +39,10 @@ class Known:
             if not is_transient(error):
                 raise
             log.warning("stores_not_loaded", error=str(error)[:200])
+
+    def heard(self, changes: Iterable[Mapping[str, Any]]) -> None:
+        """Remember the stores that the projector says have just opened."""
+        self._stores.update(change["store_id"] for change in changes if StoreDefined.type in change["types"])
 
     async def store(self, store_id: str) -> None:
         """Raise Problem unknown_store, or whatever the database raises while it is away."""

@@ -161,7 +161,12 @@ async def _on_invalid(request: Request, exc: Exception) -> Response:
 
 
 async def _on_http(request: Request, exc: Exception) -> Response:
-    """Starlette's own refusals (404, 405, 413 …); their headers, such as Allow, are kept, their texts are not."""
+    """Starlette's own refusals (404, 405, 413 …); their headers, such as Allow, are kept, their texts are not.
+
+    FastAPI says 400 to whatever is raised while it reads a body: then what was raised is the answer.
+    """
+    if isinstance(exc.__cause__, Problem):
+        return answer(exc.__cause__, request)
     if not isinstance(exc, HTTPException) or exc.status_code < HTTPStatus.BAD_REQUEST:
         return answer(Problem("internal_error"), request)
     return answer(Problem(_code_of(exc.status_code, request), status=exc.status_code, headers=exc.headers), request)
