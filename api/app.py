@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -13,10 +12,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from redis.asyncio import Redis
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import compile_path
 
-from api import auth, events, health, live, problems, reads, reports, users
+from api import auth, events, health, live, pages, problems, reads, reports, users
 from api.accounts import prepare_accounts
 from api.batch import PATH as BATCH_PATH
 from api.batch import BatchDesk
@@ -43,7 +42,6 @@ NAME = "api"
 VERSION = "0.1.0"
 EVERYTHING_ELSE = "/api/{rest:path}"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-WEB = Path(__file__).resolve().parent.parent / "web"
 log = structlog.get_logger(__name__)
 
 
@@ -64,6 +62,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
         version=VERSION,
         summary="Keeps the stock of a chain of shops right, at once, everywhere.",
         lifespan=_lifespan,
+        docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -73,7 +72,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
         app.include_router(each)
     app.add_api_route("/asyncapi.json", lambda: asyncapi(VERSION), include_in_schema=False)
     app.add_api_route(EVERYTHING_ELSE, _no_such_route, methods=list(METHODS), include_in_schema=False)
-    app.add_api_route("/", _page, include_in_schema=False)
+    pages.install(app)
     app.add_middleware(
         Edge,
         limit_of=lambda path: config.batch_limit_bytes if path.endswith("/sales/batch") else config.body_limit_bytes,
@@ -108,6 +107,7 @@ def _assemble(app: FastAPI, config: Settings) -> None:
         if kind == "outcomes":
             state.intake.heard(content["outcomes"])
         elif kind == "projected":
+            state.known.heard(content["stores"])
             state.live.heard(content)
 
     state.announcements = Announcements(config.amqp_url, heard, name=NAME)
@@ -200,7 +200,3 @@ async def _no_such_route(request: Request) -> None:
 def _routes(app: FastAPI) -> list[tuple[re.Pattern[str], set[str]]]:
     found = [(str(route.path), set(route.methods or ())) for route in iter_route_contexts(app.routes)]
     return [(compile_path(path)[0], methods) for path, methods in found if path != EVERYTHING_ELSE]
-
-
-async def _page() -> Response:
-    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})

@@ -52,14 +52,13 @@ OPEN = Door("", "no token needed")
 
 DOORS = {
     # outside the API
-    "GET /": OPEN,
+    "GET ": OPEN,  # the pages: at every path that nothing else answers
+    "GET /swagger-ui": OPEN,
     "GET /asyncapi.json": OPEN,
     **{f"{method} /api/{{rest:path}}": OPEN for method in ("DELETE", "GET", "PATCH", "POST", "PUT")},
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
     "GET /metrics": OPEN,
-    "GET /docs": OPEN,
-    "GET /docs/oauth2-redirect": OPEN,
     "GET /openapi.json": OPEN,
     "GET /.well-known/jwks.json": OPEN,
     # signing in
