@@ -140,9 +140,10 @@ function feed() {
 let onHand = new Map(), unsure = null;
 const wanted = () => `search=${encodeURIComponent($("search").value || $("search").placeholder)}`;
 async function search() {
-  const [{ items }] = await Promise.all([read(`/products?limit=20&${wanted()}`), level()]);
-  const same = items.find((each) => each.sku === product?.sku);
-  product = same ?? items.find((each) => onHand.get(each.sku) > 0) ?? items[0] ?? null;
+  const [found] = await Promise.all([read(`/products?limit=20&${wanted()}`), level()]);
+  const here = (each) => onHand.get(each.sku) ?? 0;
+  const items = [...found.items].sort((one, other) => here(other) - here(one));
+  product = items.find((each) => each.sku === product?.sku) ?? items[0] ?? null;
   $("found").replaceChildren(...(items.length ? items.map(choice) : [element("p", made("none"), { className: "muted" })]));
   $("sell").disabled = product === null;
   await level();

@@ -9,7 +9,7 @@ export const EN = {
 export const MADE = {
   fr: {
     upToDate: (at, lag) => `à jour au ${at} – retard ${lag} s`, offline: "connexion perdue, nouvel essai…", all: "Tous les magasins",
-    arrived: "du clic à cette page", steps: (recorded, heard) => `enregistrée en ${recorded} ms, annoncée ici en ${heard} ms`,
+    arrived: "du clic à cette page", steps: (recorded, heard) => `enregistrée en ${recorded} ms, annoncée ici en ${heard} ms`,
     late: "acceptée ; cette page ne l’a pas encore reçue", noAnswer: "Le serveur ne répond pas. Réessayez.", none: "Aucun produit trouvé",
     revenue: "Chiffre d’affaires", sales: "Ventes", average_basket: "Panier moyen", units: "Articles", returned_units: "Rapportés",
     voids: "Annulées", store: "Magasin", before: "vs avant",
@@ -19,7 +19,7 @@ export const MADE = {
   },
   en: {
     upToDate: (at, lag) => `up to date as of ${at} – ${lag} s behind`, offline: "connection lost, trying again…", all: "All shops",
-    arrived: "from the click to this page", steps: (recorded, heard) => `recorded in ${recorded} ms, announced here in ${heard} ms`,
+    arrived: "from the click to this page", steps: (recorded, heard) => `recorded in ${recorded} ms, announced here in ${heard} ms`,
     late: "accepted; this page hasn’t received it yet", noAnswer: "The server doesn’t answer. Try again.", none: "No product found",
     revenue: "Revenue", sales: "Sales", average_basket: "Average basket", units: "Units", returned_units: "Brought back",
     voids: "Voided", store: "Shop", before: "vs before",
