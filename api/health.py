@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from infra.connection import BrokerUnavailable
+from infra.database import ping
 from infra.faults import is_transient
 
 READY_TIMEOUT_SECONDS = 2.0
@@ -54,8 +55,7 @@ async def _broker(request: Request) -> bool:
 
 def _database(engine: Engine) -> bool:
     try:
-        with engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+        ping(engine)
     except Exception as error:
         if is_transient(error):
             return False

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from infra.canary import Canary
 from infra.connection import BrokerUnavailable, connect
 from infra.consumer import BatchConsumer, Handler
-from infra.database import engine_for
+from infra.database import engine_for, ping
 from infra.faults import is_transient
 from infra.logs import configure
 from infra.publisher import ConfirmingPublisher
@@ -102,7 +102,7 @@ class Worker:
         """Whether the database answers, the broker confirms, and the consumer is one that the broker knows."""
         details = {
             "broker": await _answers(self._canary.check(self._config.publish_timeout_seconds)),
-            "database": await _answers(asyncio.to_thread(_ping, self._engine)),
+            "database": await _answers(asyncio.to_thread(ping, self._engine)),
             "consumer": self._consumer.alive,
         }
         return {"ready": all(details.values()), **details, "last_error": self._consumer.last_error}
@@ -174,11 +174,6 @@ class Worker:
         await self._canary.close()
         await self._publisher.close()
         self._engine.dispose()
-
-
-def _ping(engine: Engine) -> None:
-    with engine.connect() as connection:
-        connection.execute(text("SELECT 1"))
 
 
 async def _answers(question: Any) -> bool:  # noqa: ANN401 - any awaitable
