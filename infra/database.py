@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Engine, MetaData, create_engine
+from sqlalchemy import Engine, MetaData, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from infra.settings import Settings
 
@@ -41,6 +42,25 @@ def engine_for(settings: Settings, *, name: str) -> Engine:
             "tcp_user_timeout": 30_000,
         },
     )
+
+
+def ping(engine: Engine) -> None:
+    """Return when the server takes a statement now. Raises what SQLAlchemy raises when it doesn't.
+
+    A connection from before the server's last restart says nothing about now: it breaks once and takes its whole pool along, and a new
+    one tells.
+    """
+    try:
+        _say_something(engine)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        _say_something(engine)
+
+
+def _say_something(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
 
 
 def database_url(url: str) -> str:
