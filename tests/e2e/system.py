@@ -195,6 +195,10 @@ class Shop:
 
         return eventually(look)
 
+    def accepted(self, event_id: str) -> None:
+        """Return when the API knows the event."""
+        eventually(lambda: self.http.get(f"/api/v2/events/{event_id}").status_code == httpx2.codes.OK or None)
+
     def sell(self, sku: str, quantity: int = 1, **more: Any) -> Json:  # noqa: ANN401 - members of a request body
         """Sell one line, and wait until it is seen everywhere."""
         return self.done("sales", sale(sku, quantity, **more))

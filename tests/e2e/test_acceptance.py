@@ -332,7 +332,9 @@ def test_a_batch_takes_what_is_valid(shop: Shop) -> None:
         results = answer.json()["results"]
         assert [result["index"] for result in results] == list(range(500))
         assert Counter(result["status"] for result in results) == {"accepted": 496, "invalid": 3, "mismatch": 1}
-        faults = {result["index"]: [(each["pointer"], each["code"]) for each in result["errors"]] for result in results if "errors" in result}
+        faults = {
+            result["index"]: [(each["pointer"], each["code"]) for each in result["errors"]] for result in results if "errors" in result
+        }
         assert faults == {
             7: [("/sales/7/lines/0/quantity", "too_small")],
             70: [("/sales/70/lines", "too_few")],
