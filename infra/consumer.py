@@ -21,6 +21,7 @@ from functools import partial
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from infra.connection import Backoff, Broker, BrokerUnavailable, leave, reported, settle_closings
+from infra.faults import is_transient
 from infra.metrics import batch_messages as batch_messages_sizes
 from infra.metrics import batch_seconds, consumed_messages, consumer_sessions
 
@@ -32,14 +33,16 @@ BATCH_BYTES = 1_048_576
 """A message holds one event or five hundred; this keeps a batch of full ones to a few thousand events in one transaction."""
 RETRY_FIRST_SECONDS = 0.1
 RETRY_MOST_SECONDS = 10.0
-"""A deferred batch is at most this late after the database is back. The broker's own patience with an unacknowledged delivery is
-30 minutes; after that it takes the batch back and it comes again."""
+"""For a handler that fails by itself. The broker's own patience with an unacknowledged delivery is 30 minutes; after that it takes the
+batch back and it comes again."""
+AWAY_MOST_SECONDS = 1.0
+"""For a database or a broker that is away: a deferred batch is at most this late after it is back, and looking once a second is cheap."""
 
 log = logging.getLogger(__name__)
 
 
 class Retry(Exception):
-    """Raised by a handler for what will pass (the database is away): the batch is kept and tried again, and no stack is logged."""
+    """Raised by a handler for what will pass, like the errors that pass by themselves: the batch is kept, no stack is logged."""
 
 
 @dataclass(eq=False, slots=True)
@@ -298,9 +301,11 @@ class BatchConsumer:
             if error is None:
                 self.last_error = self.since = None
                 return True
-            self._note(f"{type(error).__name__}: {error}", None if isinstance(error, Retry) else error)
+            passing = isinstance(error, Retry | BrokerUnavailable) or is_transient(error)
+            self._note(f"{type(error).__name__}: {error}", None if passing else error)
+            seconds = backoff.next_seconds()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(session.over.wait(), backoff.next_seconds())
+                await asyncio.wait_for(session.over.wait(), min(seconds, AWAY_MOST_SECONDS) if passing else seconds)
             if session.over.is_set():
                 return False
 
