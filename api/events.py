@@ -47,7 +47,7 @@ async def _accepted(memory: Memory, event_id: UUID) -> dict[str, Any] | None:
 
 def _look_up(engine: Engine, event_id: UUID) -> dict[str, Any] | None:
     with engine.connect() as connection:
-        found = event_log.found(connection, [event_id]).get(event_id)
+        found = event_log.known(connection, [event_id])[0].get(event_id)
         return _dead(connection, event_id) if found is None else _told(connection, found[0])
 
 

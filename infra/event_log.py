@@ -5,7 +5,6 @@ lock on the store's row in `store_head`; that lock is what makes the sequence ga
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from infra.database import json_rows, metadata
+from infra.database import metadata
 from schemas.envelope import Recorded
 
 Instant = DateTime(timezone=True)
@@ -76,17 +75,30 @@ store_head = Table(
     Column("store_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False, server_default="0"),
     Column("recorded_at", Instant),
+    # What the rules need of the shop lies under the same lock, so that one statement reads it as it is once the lock is held.
+    Column("timezone", Text),
+    Column("oversell", Text),
     postgresql_with={"fillfactor": "50"},
 )
 
-_APPEND = text("""
+APPEND_SQL = """
     INSERT INTO event_log (store_id, seq, event_id, type, version, source, subject, occurred_at, received_at, effective_at,
                            recorded_at, local_at, outcome, reason, payload, effect, actor, traceparent, fingerprint)
-    SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row(
+    SELECT * FROM json_to_recordset(CAST(:events AS json)) AS row(
         store_id text, seq bigint, event_id uuid, type text, version smallint, source text, subject uuid, occurred_at timestamptz,
         received_at timestamptz, effective_at timestamptz, recorded_at timestamptz, local_at timestamp, outcome text, reason text,
         payload jsonb, effect jsonb, actor text, traceparent text, fingerprint text)
-""")
+"""
+"""Appends events; a part of the one statement with which the stock store writes a batch."""
+MOVE_HEADS_SQL = """
+    UPDATE store_head SET seq = row.seq, recorded_at = row.recorded_at
+    FROM json_to_recordset(CAST(:heads AS json)) AS row(store_id text, seq bigint, recorded_at timestamptz)
+    WHERE store_head.store_id = row.store_id
+"""
+"""Moves the heads that the caller has locked; the other part."""
+_FOUND = "SELECT e.*, false AS about FROM event_log e WHERE e.event_id = ANY(CAST(:ids AS uuid[]))"
+_ABOUT = "SELECT e.*, true AS about FROM event_log e WHERE e.subject = ANY(CAST(:ids AS uuid[])) AND e.outcome = 'recorded'"
+_KNOWN = text(f"{_FOUND} UNION ALL {_ABOUT}")
 _SEQUELS = text("""
     SELECT sequel.*
     FROM unnest(CAST(:store_id AS text[]), CAST(:seq AS bigint[])) AS place(store_id, seq)
@@ -96,28 +108,32 @@ _SEQUELS = text("""
     JOIN event_log sequel ON sequel.store_id = place.store_id AND sequel.seq > place.seq
         AND sequel.seq < coalesce(following.seq, 9223372036854775807) AND sequel.type = :type
 """)
-_MOVE_HEADS = text("""
-    UPDATE store_head SET seq = row.seq, recorded_at = row.recorded_at
-    FROM json_to_recordset(CAST(:rows AS json)) AS row(store_id text, seq bigint, recorded_at timestamptz)
-    WHERE store_head.store_id = row.store_id
-""")
 
 
-def append(connection: Connection, events: Sequence[Recorded], fingerprints: Sequence[str]) -> None:
-    """Append events whose sequence numbers follow the heads that the caller has locked, and move those heads."""
-    if not events:
-        return
-    connection.execute(_APPEND, json_rows([_row(event, print_) for event, print_ in zip(events, fingerprints, strict=True)]))
+def known(connection: Connection, event_ids: Iterable[UUID]) -> tuple[dict[UUID, tuple[Recorded, str]], list[Recorded]]:
+    """Those of the ids that the log has, each with its event and the fingerprint of its content; and the recorded events about them.
+
+    What is about a sale are its void and its returns, in the order of their store's log.
+    """
+    found: dict[UUID, tuple[Recorded, str]] = {}
+    about: list[Recorded] = []
+    for row in connection.execute(_KNOWN, {"ids": _array(event_ids)}):
+        if row.about:
+            about.append(recorded(row))
+        else:
+            found[row.event_id] = (recorded(row), row.fingerprint)
+    return found, sorted(about, key=lambda event: (event.store_id, event.seq))
+
+
+def events_rows(events: Sequence[Recorded], fingerprints: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of `APPEND_SQL`."""
+    return [_row(event, print_) for event, print_ in zip(events, fingerprints, strict=True)]
+
+
+def heads_rows(events: Sequence[Recorded]) -> list[dict[str, Any]]:
+    """The rows of `MOVE_HEADS_SQL`: each store's last event."""
     last = {event.store_id: event for event in events}
-    connection.execute(
-        _MOVE_HEADS, json_rows([{"store_id": each.store_id, "seq": each.seq, "recorded_at": each.recorded_at} for each in last.values()])
-    )
-
-
-def found(connection: Connection, event_ids: Iterable[UUID]) -> dict[UUID, tuple[Recorded, str]]:
-    """Those of the ids that the log has, each with its event and the fingerprint of its content."""
-    rows = connection.execute(select(event_log).where(event_log.c.event_id == _any(event_ids)))
-    return {row.event_id: (recorded(row), row.fingerprint) for row in rows}
+    return [{"store_id": each.store_id, "seq": each.seq, "recorded_at": each.recorded_at} for each in last.values()]
 
 
 def read(connection: Connection, store_id: str, *, after: int, through: int) -> list[Recorded]:
@@ -127,12 +143,6 @@ def read(connection: Connection, store_id: str, *, after: int, through: int) -> 
         .where(event_log.c.store_id == store_id, event_log.c.seq > after, event_log.c.seq <= through)
         .order_by(event_log.c.seq)
     )
-    return [recorded(row) for row in rows]
-
-
-def about(connection: Connection, subjects: Iterable[UUID]) -> list[Recorded]:
-    """The recorded events that name one of these subjects: the voids and returns of these sales, in no particular order."""
-    rows = connection.execute(select(event_log).where(event_log.c.subject == _any(subjects), event_log.c.outcome == "recorded"))
     return [recorded(row) for row in rows]
 
 
@@ -192,10 +202,6 @@ def _row(event: Recorded, print_: str) -> dict[str, Any]:
     }
 
 
-def heads(connection: Connection) -> dict[str, tuple[int, datetime | None]]:
-    """The last sequence number of every store, and when it was recorded."""
-    return {row.store_id: (row.seq, row.recorded_at) for row in connection.execute(select(store_head))}
-
-
-def _any(ids: Iterable[UUID]) -> Any:  # noqa: ANN401 - SQLAlchemy's any_() has no useful type
-    return text("ANY(CAST(:ids AS uuid[]))").bindparams(ids=list(ids))
+def _array(ids: Iterable[UUID]) -> str:
+    # As PostgreSQL writes an array: psycopg would write it element by element.
+    return "{" + ",".join(map(str, ids)) + "}"

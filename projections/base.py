@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal
 
+from pydantic_core import to_json
 from sqlalchemy import BigInteger, Column, Connection, Date, PrimaryKeyConstraint, SmallInteger, Table, Text, TextClause, text
 
-from infra.database import json_rows, metadata
+from infra.database import metadata
 from schemas.envelope import Recorded
 
 Key = tuple[Any, ...]
@@ -53,11 +54,6 @@ class Projection(ABC):
     def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
         """What these events add to which cells. Pure: no clock, no database, nothing but the events."""
 
-    def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        """Add what the events say, in the transaction that also moves the checkpoint."""
-        for table, cells in self.increments(events).items():
-            add(connection, table, cells)
-
 
 PROJECTIONS: dict[str, Projection] = {}
 
@@ -85,24 +81,36 @@ def bump(cells: Cells, key: Key, *amounts: int) -> None:
         found[place] += amount
 
 
-def add(connection: Connection, table: Table, cells: Cells) -> None:
-    """Add increments to a cell table in one statement; keys sorted, so that competing projectors can't deadlock."""
-    if not cells:
+def add(connection: Connection, increments: Mapping[Table, Cells]) -> None:
+    """Add increments to cell tables, all in one statement; keys sorted, so that competing projectors can't deadlock."""
+    tables = tuple(table for table, cells in increments.items() if cells)
+    if not tables:
         return
-    names, statement = _add_statement(table)
-    rows = [dict(zip(names, (*key, *amounts), strict=True)) for key, amounts in sorted(cells.items())]
-    connection.execute(statement, json_rows(rows))
+    names, statement = _add_statement(tables)
+    rows = [
+        [dict(zip(columns, (*key, *amounts), strict=True)) for key, amounts in sorted(increments[table].items())]
+        for table, columns in zip(tables, names, strict=True)
+    ]
+    connection.execute(statement, {f"rows_{place}": to_json(each).decode() for place, each in enumerate(rows)})
 
 
 @cache
-def _add_statement(table: Table) -> tuple[tuple[str, ...], TextClause]:
-    # Names come from the tables that the code declares, never from outside; plain strings, since SQLAlchemy's own kind is slow to write.
+def _add_statement(tables: tuple[Table, ...]) -> tuple[list[tuple[str, ...]], TextClause]:
+    # Plain strings: SQLAlchemy's own kind of names is slow to write.
+    names = [tuple(str(column.name) for column in table.columns) for table in tables]
+    parts = [_upsert(table, f"rows_{place}") for place, table in enumerate(tables)]
+    earlier = ", ".join(f"part_{place} AS ({part})" for place, part in enumerate(parts[:-1]))
+    return names, text(f"WITH {earlier} {parts[-1]}" if earlier else parts[-1])
+
+
+def _upsert(table: Table, rows: str) -> str:
+    # Names come from the tables that the code declares, never from outside.
     keys = [column.name for column in table.primary_key.columns]
-    names = tuple(str(column.name) for column in table.columns)
+    names = [column.name for column in table.columns]
     columns = ", ".join(f"{column.name} {column.type.compile()}" for column in table.columns)
     changed = ", ".join(f"{name} = cell.{name} + excluded.{name}" for name in names if name not in keys)
-    return names, text(
+    return (
         f"INSERT INTO {table.schema}.{table.name} AS cell ({', '.join(names)}) "  # noqa: S608
-        f"SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row({columns}) "
+        f"SELECT * FROM json_to_recordset(CAST(:{rows} AS json)) AS row({columns}) "
         f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
     )

@@ -8,12 +8,12 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 
 from infra import event_log
 from infra.faults import is_transient
 from projections import checkpoint
-from projections.base import PROJECTIONS, Projection
+from projections.base import PROJECTIONS, Cells, Projection, add
 from schemas.envelope import Recorded
 
 CHUNK_EVENTS = 2_000
@@ -63,6 +63,7 @@ def _advance(
     marks = checkpoint.lock(connection, [projection.name for projection in projections], goals)
     following = _Following(connection, arrived, goals)
     moved: dict[tuple[str, str], int] = {}
+    increments: dict[Table, Cells] = {}
     for projection in projections:
         events: list[Recorded] = []
         for store_id, goal in goals.items():
@@ -76,8 +77,9 @@ def _advance(
             moved[projection.name, store_id] = found[-1].seq
             if found[-1].seq < goal:
                 progress.unfinished.add(store_id)
-        projection.apply(connection, events)
+        increments.update(projection.increments(events))
         progress.applied = max(progress.applied, len(events))
+    add(connection, increments)
     checkpoint.move(connection, moved)
     return progress
 

@@ -82,11 +82,11 @@ def sales(connection: Connection, wanted: Wanted, *, after: Sequence[Any] | None
 
 def sale(connection: Connection, store_id: str, sale_id: UUID) -> dict[str, Any] | None:
     """One sale with its lines, its void and its returns; None when that store has no such sale."""
-    found = event_log.found(connection, [sale_id]).get(sale_id)
+    events, about = event_log.known(connection, [sale_id])
+    found = events.get(sale_id)
     if found is None or found[0].store_id != store_id or found[0].type != SaleRecorded.type:
         return None
     event = found[0]
-    about = sorted(event_log.about(connection, [sale_id]), key=lambda each: each.seq)
     voids = [each for each in about if each.type == "sale.voided"]
     returns = [each for each in about if each.type == "sale.returned"]
     status = "voided" if voids else "returned" if returns else event.outcome

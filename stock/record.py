@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from events.base import Event, event_type
 from events.cases import CaseOpened
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
-from events.sales import SaleRecorded, SaleReturned, SaleVoided
+from events.sales import SaleReturned, SaleVoided
 from events.stock import StockCounted
 from infra import event_log
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, fingerprint
@@ -72,9 +72,11 @@ def check(head: Accepted) -> Incoming:
 def record(connection: Connection, batch: Sequence[Incoming], now: datetime) -> Result:
     """Record a batch (see the module). Raises UnknownStore; whatever it raises, nothing may be committed."""
     heads = _heads(connection, batch)
-    known = event_log.found(connection, {each.head.event_id for each in batch})
+    spoken_of = {each.event.sale_id for each in batch if isinstance(each.event, SaleVoided | SaleReturned)}
+    known, about = event_log.known(connection, {each.head.event_id for each in batch} | spoken_of)
     result, fresh, reused = _sort_out(batch, known)
-    book = _book(connection, heads, fresh)
+    history = [*(known[sale_id][0] for sale_id in spoken_of & known.keys()), *about]
+    book = _book(connection, heads, fresh, history)
     decided = [_settle(each, book) for each in fresh]
     _write(connection, heads, decided, reused=reused, book=book, now=now, result=result)
     result.reopened += event_log.sequels(connection, result.repeated, CaseOpened.type)
@@ -118,23 +120,19 @@ def _sort_out(
     return result, list(fresh.values()), reused
 
 
-def _book(connection: Connection, heads: dict[str, store.Head], fresh: Sequence[Incoming]) -> Book:
-    """Everything that the rules will look at for these events."""
+def _book(connection: Connection, heads: dict[str, store.Head], fresh: Sequence[Incoming], history: Sequence[Recorded]) -> Book:
+    """Everything that the rules will look at for these events; `history` has the sales they speak of and what is about their sales."""
     book = Book(
         shops={store_id: head.shop for store_id, head in heads.items() if head.shop is not None},
         levels={},
         later_deltas=store.later_deltas(connection, _counted(fresh)),
     )
-    arriving = [each.head.event_id for each in fresh if isinstance(each.event, SaleRecorded)]
-    spoken_of = [each.event.sale_id for each in fresh if isinstance(each.event, SaleVoided | SaleReturned)]
-    if arriving or spoken_of:
-        store.load_sales(connection, book, arriving=arriving, spoken_of=spoken_of)
+    store.remember(book, history)
     named = {(each.head.store_id, sku) for each in fresh for sku in _skus(each.event)}
     # A void names no SKU: what it moves are the lines of its sale.
     undone = {(store_id, line.sku) for (store_id, _), sale in book.sales.items() for line in sale.lines or ()}
     if named or undone:
-        book.levels = store.levels(connection, named | undone)
-        book.unknown_skus = store.unknown_skus(connection, {sku for _, sku in named})
+        store.load_cells(connection, book, named | undone)
     return book
 
 
@@ -178,7 +176,7 @@ def _write(  # noqa: PLR0913 - the parts of one batch, put together once
 ) -> None:
     scribe = _Scribe(heads, now)
     candidates = {uuid5(CASES, case.key) for each in decided for case in each.cases} | {case_id for _, _, case_id in reused}
-    there = event_log.found(connection, candidates) if candidates else {}
+    there = event_log.known(connection, candidates)[0] if candidates else {}
     scribe.cases.update(there)
     for each in decided:
         scribe.put(each.incoming.head, each.decision, each.zone)
@@ -190,8 +188,7 @@ def _write(  # noqa: PLR0913 - the parts of one batch, put together once
         scribe.open_case(head.store_id, case, _zone(book, head.store_id), case_id)
         if case_id in there:
             result.reopened.append(there[case_id][0])
-    event_log.append(connection, scribe.events, scribe.fingerprints)
-    store.save(connection, book, {event.event_id: event for event in scribe.events})
+    store.save(connection, book, scribe.events, scribe.fingerprints)
     _save_definitions(connection, [each.incoming for each in decided if each.decision.outcome == "recorded"])
     result.recorded = scribe.events
 

@@ -1,26 +1,35 @@
 """How does one sale get into the log, the ledger, the levels and every report in one transaction, as fast as SQL allows?
 
-By one prepared statement in one round trip, its own transaction. It writes the rows that the pipeline writes for a sale and less: no
-checkpoints, and nothing of what may open a case.
+By one prepared statement in one round trip, its own transaction, which writes what the pipeline writes for a plain sale. It fails for one
+that isn't plain (too little stock, an unknown SKU, a void that came before it): such a sale takes the project's own way afterwards.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
+from pydantic_core import from_json
+from sqlalchemy import Engine
+
+from projections import PROJECTIONS
+from projections.base import add
 from schemas.envelope import Accepted
+from stock.record import check, record
 
 Parameters = Mapping[str, str | int | UUID | datetime | None]
 
-# Everything after `head` reads from it, so whatever is locked is locked after the store's head and sales of one store queue up there.
+# Everything that writes reads from `head`, so sales of one store queue up at the store's head and nothing can deadlock. A sale that isn't
+# plain divides by zero at the end, which undoes it all: on ten stores at once that took 600 µs of PostgreSQL's CPU where looking first took
+# 1,200, and where everybody sells at one store 900 instead of 2,500.
 RECORD: Final[LiteralString] = """
 WITH line AS (
     SELECT sku, quantity, coalesce(line_total, quantity * unit_price) * 100 AS cents, place
     FROM ROWS FROM (jsonb_to_recordset(%(payload)s::jsonb -> 'lines') AS (sku text, quantity int, unit_price numeric, line_total numeric))
          WITH ORDINALITY AS line(sku, quantity, unit_price, line_total, place)
 ), cell AS (
-    SELECT sku, sum(quantity) AS units, sum(cents)::bigint AS cents FROM line GROUP BY sku ORDER BY sku
+    SELECT sku, sum(quantity) AS units, sum(cents)::bigint AS cents FROM line GROUP BY sku
 ), basket AS (
     SELECT sum(units) AS units, sum(cents) AS cents FROM cell
 ), head AS (
@@ -39,10 +48,11 @@ WITH line AS (
     INSERT INTO stock_movement (store_id, sku, effective_at, event_id, line, seq, type, delta, recorded_at)
     SELECT store_id, sku, %(effective_at)s, %(event_id)s, place - 1, seq, %(type)s, -quantity, recorded_at FROM head, line
 ), levelled AS (
-    INSERT INTO stock_level AS level (store_id, sku, on_hand)
-    SELECT store_id, sku, -units FROM head, cell
-    ON CONFLICT (store_id, sku) DO UPDATE SET on_hand = level.on_hand
-        + CASE WHEN level.counted_at >= %(effective_at)s THEN 0 ELSE excluded.on_hand END
+    UPDATE stock_level AS level
+    SET on_hand = level.on_hand - CASE WHEN level.counted_at >= %(effective_at)s THEN 0 ELSE cell.units END
+    FROM head, cell
+    WHERE level.store_id = head.store_id AND level.sku = cell.sku
+    RETURNING level.sku, level.on_hand
 ), sold_by_day AS (
     INSERT INTO daily_sales.store_day AS day (store_id, business_date, sales, units, returned_units, revenue_cents)
     SELECT store_id, local_at::date, 1, units, 0, cents FROM head, basket
@@ -65,7 +75,10 @@ WITH line AS (
     ON CONFLICT (store_id, business_date) DO UPDATE
     SET sales = day.sales + 1, units = day.units + excluded.units, revenue_cents = day.revenue_cents + excluded.revenue_cents
 )
-SELECT seq FROM head
+SELECT head.seq, 1 / (
+    (SELECT count(*) FROM levelled JOIN product USING (sku) WHERE levelled.on_hand >= 0) = (SELECT count(*) FROM cell)
+    AND NOT EXISTS (SELECT FROM event_log WHERE subject = %(event_id)s)
+)::int FROM head
 """
 FINGERPRINT: Final[LiteralString] = "SELECT fingerprint FROM event_log WHERE event_id = %(event_id)s"
 
@@ -86,3 +99,12 @@ def parameters(event: Accepted, payload: bytes) -> Parameters:
         "traceparent": event.traceparent,
         "fingerprint": event.fingerprint,
     }
+
+
+def record_fully(engine: Engine, event: Accepted, payload: bytes) -> None:
+    """Record a sale that isn't plain, whatever it contradicts, and project it: what the pipeline does for it, in one transaction."""
+    incoming = check(replace(event, data=from_json(payload)))
+    with engine.begin() as connection:
+        recorded = record(connection, [incoming], datetime.now(UTC)).recorded
+        for projection in PROJECTIONS.values():
+            add(connection, projection.increments(recorded))

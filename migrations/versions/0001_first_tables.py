@@ -212,6 +212,8 @@ def upgrade() -> None:
         sa.Column("store_id", sa.Text(), nullable=False),
         sa.Column("seq", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("timezone", sa.Text(), nullable=True),
+        sa.Column("oversell", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("store_id", name=op.f("pk_store_head")),
         postgresql_with={"fillfactor": "50"},
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy import Engine, Table, text
 from sqlalchemy.exc import OperationalError
 
 from infra.publisher import ConfirmingPublisher
@@ -18,7 +18,7 @@ from projections.daily_sales import DailySales
 from projections.hourly_sales import HourlySales
 from projections.project import Progress, follow
 from projections.standing import projection_standing
-from projections.store_performance import StorePerformance
+from projections.store_performance import StorePerformance, store_day
 from schemas.envelope import Recorded
 from tests.services import Services
 from tests.telling import Branch, cells, delivered, marks, minutes, own_engine, returned, sale, shop, void
@@ -49,11 +49,11 @@ def head(branch: Branch) -> int:
 
 def places(branch: Branch) -> dict[str, tuple[int, str]]:
     """How far each projection has come in this store."""
-    return {name: place for (name, store_id), place in marks(branch.engine).items() if store_id == branch.store_id}
+    return {name: place for (name, _), place in marks(branch.engine, [branch.store_id]).items()}
 
 
 def own_cells(branch: Branch) -> Mapping[str, list[tuple[Any, ...]]]:
-    return {table: [row for row in rows if row[0] == branch.store_id] for table, rows in cells(branch.engine).items()}
+    return cells(branch.engine, [branch.store_id])
 
 
 def everywhere(branch: Branch, state: str = "live") -> dict[str, tuple[int, str]]:
@@ -176,17 +176,19 @@ def test_a_stalled_projection_stays_where_it_is_until_it_is_resumed_and_then_mis
 
 
 def test_an_error_of_the_database_itself_stalls_as_well(branch: Branch, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    apply = StorePerformance.apply
+    increments = StorePerformance.increments
 
-    def breaking(self: Projection, connection: Connection, events: Sequence[Recorded]) -> None:
-        apply(self, connection, events)
+    def overflowing(self: StorePerformance, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
+        found = increments(self, events)
         if any((event.store_id, event.seq) == (branch.store_id, 5) for event in events):
-            connection.execute(text("SELECT 1 / 0"))
+            for amounts in found[store_day].values():
+                amounts[0] = 2**63
+        return found
 
-    monkeypatch.setattr(StorePerformance, "apply", breaking)
+    monkeypatch.setattr(StorePerformance, "increments", overflowing)
     progress = follow(engine, {branch.store_id: branch.log})
     assert [stalled[:2] for stalled in progress.stalled] == [("store-performance", branch.store_id)]
-    assert "division by zero" in progress.stalled[0][2]
+    assert "out of range" in progress.stalled[0][2]
     assert places(branch)["store-performance"] == (4, "stalled")
 
 

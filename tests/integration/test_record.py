@@ -398,15 +398,6 @@ def test_the_log_is_read_in_stretches(engine: Engine, branch: Branch) -> None:
     with engine.connect() as connection:
         assert [event.seq for event in event_log.read(connection, branch.store_id, after=2, through=4)] == [3, 4]
         assert event_log.read(connection, branch.store_id, after=6, through=9) == []
-        assert event_log.heads(connection)[branch.store_id] == (6, branch.log[-1].recorded_at)
-        assert event_log.found(connection, [uuid4()]) == {}
-
-
-def test_what_speaks_of_a_sale_is_found_by_it_except_what_was_refused(engine: Engine, branch: Branch) -> None:
-    sold = branch.told(sale(("apple", 1)))
-    branch.keep(sold, returned(sold.event_id, ("apple", 1)), void(sold.event_id), void(sold.event_id))
-    with engine.connect() as connection:
-        assert sorted(event.type for event in event_log.about(connection, [sold.event_id])) == ["sale.returned", "sale.voided"]
 
 
 def test_nothing_of_a_transaction_that_fails_stays(engine: Engine, branch: Branch) -> None:
