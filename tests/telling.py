@@ -1,6 +1,6 @@
 """What do shops tell, in as few words as a test needs? Facts, their messages, and what the database made of them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, Self, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, Row, Table, select, text
 
 from events.base import Event
 from events.catalogue import Bilingual, ProductDefined, StoreDefined
@@ -21,9 +21,11 @@ from infra.event_log import event_log, read, recorded
 from infra.settings import Settings
 from infra.topology import INTAKE, INTAKE_KEY
 from projections import PROJECTIONS
+from projections.checkpoint import checkpoint
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, encode_accepted, fingerprint, join
 from stock.record import Incoming, Result, check, record
 from stock.rules import Level, Movement, fold
+from stock.tables import stock_level, stock_movement
 from tests.sandbox import fresh_database
 from tests.services import Services
 
@@ -189,9 +191,10 @@ class Branch:
         return levels_of(self.engine, self.store_id)
 
 
-def whole_log(connection: Connection) -> list[Recorded]:
-    """Every event, by store and place."""
-    return [recorded(row) for row in connection.execute(select(event_log).order_by(event_log.c.store_id, event_log.c.seq))]
+def whole_log(connection: Connection, stores: Sequence[str] | None = None) -> list[Recorded]:
+    """Every event (of some stores), by store and place."""
+    statement = select(event_log).order_by(event_log.c.store_id, event_log.c.seq)
+    return [recorded(row) for row in connection.execute(statement if stores is None else statement.where(event_log.c.store_id.in_(stores)))]
 
 
 def log_of(engine: Engine, store_id: str = SHOP) -> list[Recorded]:
@@ -212,39 +215,35 @@ def levels_of(engine: Engine, store_id: str = SHOP) -> dict[str, int]:
         return {row.sku: row.on_hand for row in rows}
 
 
-def folded(engine: Engine) -> dict[tuple[str, str], Level]:
-    """Every level as the ledger's own movements define it."""
+def folded(engine: Engine, stores: Sequence[str] | None = None) -> dict[tuple[str, str], Level]:
+    """Every level (of some stores) as the ledger's own movements define it."""
     ledger: dict[tuple[str, str], list[Movement]] = {}
-    with engine.connect() as connection:
-        for row in connection.execute(text("SELECT * FROM stock_movement")):
-            movement = Movement(Sku(row.sku), row.effective_at, row.event_id, row.line, row.delta, row.counted)
-            ledger.setdefault((StoreId(row.store_id), row.sku), []).append(movement)
+    for row in _rows(engine, stock_movement, stores):
+        movement = Movement(Sku(row.sku), row.effective_at, row.event_id, row.line, row.delta, row.counted)
+        ledger.setdefault((StoreId(row.store_id), row.sku), []).append(movement)
     return {cell: fold(movements) for cell, movements in ledger.items()}
 
 
-def kept_levels(engine: Engine) -> dict[tuple[str, str], Level]:
-    """Every level as the writer keeps it."""
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT * FROM stock_level"))
-        return {(row.store_id, row.sku): Level(row.on_hand, row.counted_at, row.count_id) for row in rows}
+def kept_levels(engine: Engine, stores: Sequence[str] | None = None) -> dict[tuple[str, str], Level]:
+    """Every level (of some stores) as the writer keeps it."""
+    return {(row.store_id, row.sku): Level(row.on_hand, row.counted_at, row.count_id) for row in _rows(engine, stock_level, stores)}
 
 
-def cells(engine: Engine, *, only: str | None = None) -> Mapping[str, list[tuple[Any, ...]]]:
-    """Every cell of every projection (or of `only` one), sorted."""
-    found = {}
-    with engine.connect() as connection:
-        for projection in PROJECTIONS.values():
-            for table in projection.tables if only in {None, projection.name} else ():
-                rows = connection.execute(select(table))
-                found[f"{table.schema}.{table.name}"] = sorted(tuple(row) for row in rows)
-    return found
+def cells(engine: Engine, stores: Sequence[str] | None = None) -> dict[str, list[tuple[Any, ...]]]:
+    """Every cell of every projection (of some stores), sorted."""
+    tables = [table for projection in PROJECTIONS.values() for table in projection.tables]
+    return {f"{table.schema}.{table.name}": sorted(tuple(row) for row in _rows(engine, table, stores)) for table in tables}
 
 
-def marks(engine: Engine) -> dict[tuple[str, str], tuple[int, str]]:
+def marks(engine: Engine, stores: Sequence[str] | None = None) -> dict[tuple[str, str], tuple[int, str]]:
     """How far each projection is in each store, and its state."""
+    return {(row.projection, row.store_id): (row.seq, row.state) for row in _rows(engine, checkpoint, stores)}
+
+
+def _rows(engine: Engine, table: Table, stores: Sequence[str] | None) -> Sequence[Row[Any]]:
+    statement = select(table)
     with engine.connect() as connection:
-        rows = connection.execute(text("SELECT projection, store_id, seq, state FROM checkpoint"))
-        return {(row.projection, row.store_id): (row.seq, row.state) for row in rows}
+        return connection.execute(statement if stores is None else statement.where(table.c.store_id.in_(stores))).all()
 
 
 def letters(engine: Engine) -> list[dict[str, Any]]:
