@@ -39,7 +39,11 @@ def test_the_next_step_is_written_from_the_difference(
     monkeypatch.setattr("magasin.migrate.SCRIPTS", scripts)
     with psycopg.connect(database) as connection:
         connection.execute("ALTER TABLE event_log ADD COLUMN forgotten int")
+        connection.execute("DROP SCHEMA hourly_sales CASCADE")
     before = set(scripts.glob("versions/*.py"))
     write_step(database, "forget")
     (step,) = set(scripts.glob("versions/*.py")) - before
-    assert "op.drop_column('event_log', 'forgotten')" in step.read_text(encoding="utf-8")
+    text = step.read_text(encoding="utf-8")
+    assert "op.drop_column('event_log', 'forgotten')" in text
+    # The tables of a new projection lie in a schema of its own, which has to be there first.
+    assert text.index("op.execute('CREATE SCHEMA IF NOT EXISTS hourly_sales')") < text.index("schema='hourly_sales'")
