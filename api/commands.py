@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid5
 
-import structlog
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from api.intake import Intake, Outcome
+from api.journal import Journal
 from api.known import Known
 from api.problems import Fault, Problem, problem_of
 from api.security import Guard
@@ -36,7 +36,6 @@ LONGEST_KEY = 256
 FORMS = {"store_id": re.compile(STORE_ID), "sku": re.compile(SKU)}
 WAIT = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,4})\"?\s*(?:;.*)?", re.IGNORECASE)
 INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,7 @@ class Desk:
         self._settings = settings
         self._intake = intake
         self._known = known
+        self._journal = Journal()
 
     def endpoint(self, command: Command) -> Callable[[Request], Awaitable[Response]]:
         """The handler of one command."""
@@ -83,10 +83,10 @@ class Desk:
                 await self._known.sale(store_id, event.subject)
             if seconds == 0:
                 await self._intake.accept(event, data)
-                _note(event, request)
+                self._journal.note(event, request)
                 return _accepted(event)
             outcome = await self._intake.accept_and_wait(event, data, seconds)
-            _note(event, request)
+            self._journal.note(event, request)
             return _answered(event, outcome, seconds)
 
         return handle
@@ -261,14 +261,3 @@ def _answered(event: Accepted, outcome: Outcome | None, seconds: int) -> Respons
             raise Problem(outcome["reason"], members=members, headers={"Location": _location(event), **applied})
         case _:
             raise Problem("idempotency_mismatch", headers=applied)
-
-
-def _note(event: Accepted, request: Request) -> None:
-    log.info(
-        "accepted",
-        event_id=str(event.event_id),
-        type=event.type,
-        store_id=event.store_id,
-        trace_id=request.state.trace_id,
-        request_id=request.state.request_id,
-    )
