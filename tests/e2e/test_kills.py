@@ -27,10 +27,9 @@ import psycopg
 import pytest
 
 from infra.topology import QUEUES
-from magasin.home import LOOPBACK, Running, is_free
+from magasin.home import LOOPBACK, Memory, Running, is_free
 from magasin.processes import PROC, Identity, is_alive, session_of
 from magasin.servers import AMQP_URL, DATABASE_URL, missing
-from tests.e2e.system import free_port
 from tests.e2e.tills import PRICES, STORES, Sale, Tills, days_after, levels_after, sales, with_repeats
 from tests.services import ROOT, run_folder
 
@@ -106,8 +105,10 @@ class Machine:
 @contextmanager
 def started() -> Iterator[Machine]:
     """The system of ``magasin run --no-demonstration`` in a folder of its own, ready; stopped in the end, however that comes."""
-    home, port = run_folder() / f"kills-{secrets.token_hex(4)}", free_port()
+    home = run_folder() / f"kills-{secrets.token_hex(4)}"
     home.mkdir(mode=0o711)
+    # Not one of the kernel's ephemeral ports: while the API is dead, a till that calls such a port may get connected to itself.
+    port = Memory.of(home).port("api")
     environment = {name: text for name, text in os.environ.items() if not name.startswith("MAGASIN_")}
     environment |= {"MAGASIN_HOME": str(home), "MAGASIN_PORT": str(port)}
     log = home / "run.log"
@@ -369,7 +370,7 @@ async def test_whatever_is_killed_in_the_middle_of_5_000_sales_nothing_is_lost_a
         with httpx2.Client(base_url=machine.url, timeout=20, trust_env=False) as http:
             token = await asyncio.to_thread(open_shops, http)
             clock.append(time.monotonic())
-            async with Tills.open(machine.url, token) as tills:
+            async with Tills.open(LOOPBACK, machine.port, token) as tills:
                 blows = await strike_each(machine, tills, posted)
             clock.append(time.monotonic())
             with capsys.disabled():
