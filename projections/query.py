@@ -109,6 +109,8 @@ def _table(projection: Projection, question: Question) -> Table:
     wanted = {NEEDS.get(name, name) for name in question.group_by}
     if question.sku or question.category:
         wanted.add("sku")
+    if question.since or question.through:
+        wanted.add("business_date")
     for table in projection.tables:
         if wanted <= {column.name for column in table.primary_key.columns}:
             return table

@@ -66,6 +66,19 @@ def told(  # noqa: PLR0913 - the parts of an envelope, each with a usual value
     )
 
 
+def logged(accepted: Accepted, **changed: Any) -> Recorded:  # noqa: ANN401 - any field
+    """The fact as the first one of its store's log, unless something else is said."""
+    parts: dict[str, Any] = {
+        "effective_at": accepted.effective_at,
+        "recorded_at": accepted.received_at,
+        "local_at": accepted.effective_at.replace(tzinfo=None),
+        "seq": 1,
+        "outcome": "recorded",
+    }
+    same = {name: getattr(accepted, name) for name in Recorded.__slots__ if hasattr(accepted, name) and name not in parts}
+    return Recorded(**(same | parts | changed))
+
+
 def sale(*lines: Line, if_insufficient: Literal["allow", "refuse"] | None = None) -> SaleRecorded:
     """Lines are (sku, quantity) or (sku, quantity, unit price); the usual price is 2.50."""
     made = tuple(

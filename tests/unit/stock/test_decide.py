@@ -20,11 +20,10 @@ from events.catalogue import ProductStocked
 from events.fields import Sku
 from events.sales import SaleLine, SaleRecorded
 from projections.facts import SaleFact, sale_facts
-from schemas.envelope import Accepted, Recorded
 from stock.book import Book, Decision, Shop
 from stock.decide import NoRule, cents, decide, sold_lines
 from stock.rules import Level, Movement
-from tests.telling import NOON, SHOP, adjusted, counted, delivered, minutes, product, returned, sale, shop, told, void
+from tests.telling import NOON, SHOP, adjusted, counted, delivered, logged, minutes, product, returned, sale, shop, told, void
 
 TORONTO = ZoneInfo("America/Toronto")
 SALE, VOID, RETURN = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -303,13 +302,14 @@ def outcome_of(story: Sequence[tuple[UUID, Event, datetime]]) -> tuple[Any, ...]
     kept = book()
     facts: list[SaleFact] = []
     cases: dict[str, Any] = {}
-    for seq, (event_id, event, at) in enumerate(story, 1):
+    for event_id, event, at in story:
         head = told(event, event_id=event_id, at=at)
         instants = {(SHOP, line.sku, at): 0 for line in getattr(event, "lines", ())}
         kept.later_deltas = instants
         decision = decide(event, head, kept)
         kept.apply(SHOP, event_id, decision.movements)
-        facts += sale_facts([_recorded(head, decision, seq)])
+        local_at = at.astimezone(TORONTO).replace(tzinfo=None)
+        facts += sale_facts([logged(head, local_at=local_at, outcome=decision.outcome, effect=decision.effect)])
         cases |= {case.key: (case.kind, case.sku) for case in decision.cases}
     movements = Counter(each for entries in kept.moved.values() for _, each in entries)
     money = Counter[tuple[str, Any]]()
@@ -319,26 +319,6 @@ def outcome_of(story: Sequence[tuple[UUID, Event, datetime]]) -> tuple[Any, ...]
             money["units", sku] += signs[fact.kind] * units
             money[fact.local_at.isoformat(), sku] += signs[fact.kind] * paid
     return kept.levels, movements, money, cases
-
-
-def _recorded(head: Accepted, decision: Decision, seq: int) -> Recorded:
-    return Recorded(
-        event_id=head.event_id,
-        type=head.type,
-        version=head.version,
-        store_id=head.store_id,
-        source=head.source,
-        occurred_at=head.occurred_at,
-        received_at=head.received_at,
-        effective_at=head.effective_at,
-        recorded_at=head.received_at,
-        local_at=head.effective_at.astimezone(TORONTO).replace(tzinfo=None),
-        data=head.data,
-        actor=head.actor,
-        seq=seq,
-        outcome=decision.outcome,
-        effect=decision.effect,
-    )
 
 
 def test_a_sale_its_void_its_returns_and_a_count_end_the_same_in_each_of_their_120_orders() -> None:

@@ -78,11 +78,6 @@ def test_a_book_keeps_the_same_level_in_batches_of_any_size(history: list[Moveme
     assert booked(arrived, batch_size) == fold(history)
 
 
-@given(histories(), st.data())
-def test_the_fold_asks_for_no_order(history: list[Movement], data: st.DataObject) -> None:
-    assert fold(data.draw(st.permutations(history))) == fold(history)
-
-
 def test_nothing_at_all_is_a_level_of_nothing() -> None:
     assert fold([]) == Level(0, None, None)
 

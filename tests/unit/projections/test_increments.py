@@ -1,0 +1,118 @@
+"""What do sales, voids and returns add to which cells?"""
+
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from events.base import Event
+from events.sales import SaleLine, SaleRecorded
+from projections import PROJECTIONS
+from projections.base import bump
+from projections.daily_sales import DailySales, sku_day, store_day
+from projections.facts import cents, sale_facts
+from projections.hourly_sales import HourlySales, store_hour
+from projections.store_performance import StorePerformance
+from projections.store_performance import store_day as performance
+from schemas.envelope import Recorded
+from tests.telling import SHOP, counted, logged, returned, sale, told, void
+
+DAY, LATER = datetime(2026, 3, 14, 8), datetime(2026, 3, 15, 17)  # noqa: DTZ001 - the shop's wall clock
+SOLD = [{"sku": "apple", "quantity": 2, "total_cents": 500}]
+SALE_ID = told(sale(("apple", 1))).event_id
+
+
+def recorded(event: Event, effect: dict[str, Any] | None = None, local_at: datetime = DAY) -> Recorded:
+    return logged(told(event), effect=effect, local_at=local_at)
+
+
+def daily(*events: Recorded) -> dict[tuple[Any, ...], list[int]]:
+    """Sales, units, returned units and cents by day."""
+    return {key[1:]: amounts for key, amounts in DailySales().increments(events)[store_day].items()}
+
+
+def by_sku(*events: Recorded) -> dict[tuple[Any, ...], list[int]]:
+    return {key[2:]: amounts for key, amounts in DailySales().increments(events)[sku_day].items()}
+
+
+VOIDED = recorded(void(SALE_ID), {"sale": {"local_at": DAY.isoformat(), "lines": SOLD}}, LATER)
+RETURNED = recorded(returned(SALE_ID, ("apple", 1)), {"lines": [{"sku": "apple", "quantity": 1, "refund_cents": 250}]}, LATER)
+UNPRICED = recorded(returned(SALE_ID, ("apple", 1)), {"lines": [{"sku": "apple", "quantity": 1, "refund_cents": None}]}, LATER)
+SETTLING = {
+    "voided_by": str(VOIDED.event_id),
+    "refunds": [{"return_id": str(RETURNED.event_id), "local_at": LATER.isoformat(), "lines": [{"sku": "apple", "refund_cents": 250}]}],
+}
+
+
+def test_a_sale_counts_on_its_day_and_once_for_each_sku_however_many_lines_it_has() -> None:
+    sold = recorded(sale(("apple", 2, "1.50"), ("apple", 1, "1.50"), ("pear", 1, "0.99")))
+    assert daily(sold) == {(DAY.date(),): [1, 4, 0, 549]}
+    assert by_sku(sold) == {("apple",): [1, 3, 0, 450], ("pear",): [1, 1, 0, 99]}
+
+
+def test_what_the_till_says_a_line_costs_counts_and_not_the_product_of_its_parts() -> None:
+    line = SaleLine.model_validate({"sku": "apple", "quantity": 3, "unit_price": "0.33", "line_total": "1.00"})
+    assert daily(recorded(SaleRecorded(lines=(line,)))) == {(DAY.date(),): [1, 3, 0, 100]}
+
+
+def test_a_void_counts_on_the_day_of_its_sale() -> None:
+    assert daily(VOIDED) == {(DAY.date(),): [-1, -2, 0, -500]}
+    assert by_sku(VOIDED) == {("apple",): [-1, -2, 0, -500]}
+
+
+def test_a_return_counts_on_its_own_day_and_leaves_what_was_sold() -> None:
+    assert daily(RETURNED) == {(LATER.date(),): [0, 0, 1, -250]}
+
+
+def test_a_void_that_waits_for_its_sale_says_nothing_until_the_sale_settles_it() -> None:
+    assert daily(recorded(void(SALE_ID))) == {}
+    assert daily(recorded(sale(("apple", 2)), {"voided_by": "x"})) == {(DAY.date(),): [0, 0, 0, 0]}
+
+
+def test_a_refund_that_waits_for_its_price_is_completed_on_the_day_of_the_return() -> None:
+    assert daily(UNPRICED) == {(LATER.date(),): [0, 0, 1, 0]}
+    settled = recorded(sale(("apple", 2)), SETTLING)
+    assert daily(UNPRICED, settled) == {(DAY.date(),): [0, 0, 0, 0], (LATER.date(),): [0, 0, 1, -250]}
+
+
+def test_hours_are_those_of_the_shops_own_clock() -> None:
+    found = HourlySales().increments([recorded(sale(("apple", 2))), VOIDED, RETURNED])[store_hour]
+    assert found == {(SHOP, DAY.date(), 8): [0, 0, 0], (SHOP, LATER.date(), 17): [0, 0, -250]}
+
+
+def test_performance_keeps_returns_refunds_and_voids_apart() -> None:
+    found = StorePerformance().increments([recorded(sale(("apple", 2))), recorded(sale(("apple", 2))), VOIDED, RETURNED])[performance]
+    assert found == {(SHOP, DAY.date()): [1, 2, 0, 0, 1, 500, 0, 500], (SHOP, LATER.date()): [0, 0, 1, 1, 0, -250, 250, 0]}
+
+
+@pytest.mark.parametrize("name", sorted(PROJECTIONS))
+def test_what_was_refused_and_what_is_no_sale_adds_nothing(name: str) -> None:
+    refused = replace(recorded(sale(("apple", 2))), outcome="refused", reason="insufficient_stock")
+    assert not any(PROJECTIONS[name].increments([refused, recorded(counted(("apple", 2)))]).values())
+
+
+@pytest.mark.parametrize("name", sorted(PROJECTIONS))
+def test_every_projection_can_be_read_about_in_both_languages(name: str) -> None:
+    projection = PROJECTIONS[name]
+    assert projection.question.endswith("?")
+    assert all(measure.fr and measure.en for measure in projection.measures)
+    assert {table.schema for table in projection.tables} == {name.replace("-", "_")}
+
+
+def test_facts_come_in_the_order_of_the_events() -> None:
+    facts = list(sale_facts([recorded(sale(("apple", 2)), SETTLING), VOIDED, RETURNED]))
+    assert [fact.kind for fact in facts] == ["sale", "void", "refund", "void", "return"]
+
+
+@pytest.mark.parametrize(("amount", "hundredths"), [("12.50", 1250), (3, 300), (0.1, 10), ("1E+1", 1000), (Decimal("0.00"), 0)])
+def test_money_is_exact(amount: object, hundredths: int) -> None:
+    assert cents(amount) == hundredths
+
+
+def test_a_cell_adds_up_measure_by_measure() -> None:
+    cells: dict[tuple[Any, ...], list[int]] = {}
+    bump(cells, (SHOP, date(2026, 3, 14)), 1, 2)
+    bump(cells, (SHOP, date(2026, 3, 14)), 10, -2)
+    assert cells == {(SHOP, date(2026, 3, 14)): [11, 0]}
