@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from infra.database import engine_for
@@ -16,6 +17,10 @@ from tests.services import FOLDER_VARIABLE, Services, begin_run, end_run, run_fo
 from tests.services import services as services_of_run
 
 __all__ = ["fragile", "shop", "system"]
+
+# A busy machine is no bug: how long an example takes is not what these tests are about.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
@@ -41,7 +41,7 @@ from workers.stock_writer import messages
 SKUS = ("apple", "pear", "strange")
 STORES = 2
 QUARTER_DAY_MINUTES = 360
-SOME = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=15)
 
 
 @dataclass(frozen=True)
