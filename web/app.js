@@ -207,6 +207,7 @@ async function enter(account) {
   $("till").hidden = !sells();
   $("dashboard").classList.toggle("alone", !reports());
   complain(null);
+  $("main").focus();
   if (sells()) await search();
   leaving = new AbortController();
   guarded(follow)(heard, (open) => { connected = open; fresh(); if (open) changed(); }, leaving.signal);

@@ -1,7 +1,8 @@
 // What the page says. French stands in index.html itself, so English is all that has to be kept here, and the few texts that are made up.
 export const EN = {
   skip: "Skip to content", api: "API", signOut: "Sign out", signIn: "Sign in", promise: "The stock of every shop, right, at once, everywhere.",
-  username: "User", password: "Password", hint: "Demonstration: gestionnaire, admin, operateur or caissier-292, password",
+  username: "User", passphrase: "Password",
+  hint: "Demonstration: gestionnaire, admin, operateur or caissier-292, password",
   figures: "Sales of the shops", period: "Period", today: "Today", days7: "Last 7 days", days28: "Last 28 days", byDay: "Revenue by day",
   byStore: "By shop", empty: "No sale in this period: widen it, or run make demo.", till: "A sale, live", store: "Shop", product: "Product",
   onHand: "On hand in this shop:", sell: "Sell one unit", feed: "What changes", quiet: "Nothing yet: sales appear here as soon as they are recorded.",
