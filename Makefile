@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
-SOURCES := api events infra magasin migrations projections schemas stock tests workers
+SOURCES := api bench events infra magasin migrations projections schemas stock tests workers
 PIP_OPTIONS := --disable-pip-version-check --no-input --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -58,8 +58,8 @@ format: setup ## Rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure, and write .magasin/bench.json
-	@$(BIN)/python -m bench
+bench: setup ## Measure beside the alternatives, about six minutes (BENCH=--quick: one)
+	@$(BIN)/python -m bench $(BENCH)
 
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock

@@ -74,6 +74,7 @@ async def _rounds(bench: Bench, timing: Timing, console: Console) -> dict[str, F
                 f"round {number + 1}, {case.name}: {found[case.name].rates[-1]:,.0f} sales/s, accepted "
                 f"{outcome.window_accepted / outcome.window_seconds:,.0f}/s; {outcome.on_their_way} on their way at the end",
                 highlight=False,
+                soft_wrap=True,
             )
     return found
 

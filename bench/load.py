@@ -115,6 +115,11 @@ class Run:
         """Sales that have come all the way."""
         return self.gauge.sales if self.gauge else self.answered * self.plan.batch
 
+    @property
+    def refused(self) -> dict[int, int]:
+        """How often there was which answer that isn't 202."""
+        return {status: number for status, number in self.statuses.items() if status != ACCEPTED}
+
     def take_answer(self, number: int, status: int) -> None:
         """Count an answer. A refused request ends the run: it would spoil the check of the stock."""
         del number
@@ -203,20 +208,25 @@ class OpenLoop(Run):
         connection.send(number, self.requests[number])
 
 
-async def connect(run: ClosedLoop | OpenLoop) -> list[Connection]:
-    """All connections, open."""
-    loop = asyncio.get_running_loop()
-    pairs = [
-        await loop.create_connection(lambda: Connection(run.answered_on), run.plan.host, run.plan.port) for _ in range(run.plan.connections)
+@asynccontextmanager
+async def connected(run: ClosedLoop | OpenLoop) -> AsyncIterator[list[Connection]]:
+    """All connections, open while in here."""
+    loop, plan = asyncio.get_running_loop(), run.plan
+    connections = [
+        (await loop.create_connection(lambda: Connection(run.answered_on), plan.host, plan.port))[1] for _ in range(plan.connections)
     ]
-    return [connection for _, connection in pairs]
+    try:
+        yield connections
+    finally:
+        for connection in connections:
+            connection.close()
 
 
 async def settle(run: Run, done: Callable[[], bool]) -> float:
-    """Wait until `done` (with a fresh gauge); the seconds that took. Raises TimeoutError when it doesn't come to that."""
+    """Wait for every answer, and then (unless some were refusals) until `done`; the seconds it took. Raises TimeoutError after a minute."""
     began = perf_counter()
     async with asyncio.timeout(DRAIN_SECONDS):
-        while not done():
+        while run.answered < run.sent or not (run.refused or done()):
             await asyncio.sleep(POLL_SECONDS)
             if run.gauge:
                 await run.gauge.look()
@@ -226,23 +236,21 @@ async def settle(run: Run, done: Callable[[], bool]) -> float:
 async def saturate(run: ClosedLoop) -> Outcome:
     """Measure how many sales a second come through."""
     plan = run.plan
-    connections = await connect(run)
-    for connection in connections:
-        run.go_on(connection)
-    await run.until(perf_counter() + plan.warmup_seconds)
-    began, before, accepted = perf_counter(), run.through, run.answered
-    tell(Line(what="begin"))
-    await run.until(began + plan.window_seconds)
-    ended, after, accepted = perf_counter(), run.through, run.answered - accepted
-    tell(Line(what="end"))
-    run.over = True
-    on_their_way = run.sent * plan.batch - after
-    drained = await settle(run, lambda: run.answered == run.sent and (_refused(run) != {} or run.through >= run.sent * plan.batch))
-    for connection in connections:
-        connection.close()
+    async with connected(run) as connections:
+        for connection in connections:
+            run.go_on(connection)
+        await run.until(perf_counter() + plan.warmup_seconds)
+        began, before, accepted = perf_counter(), run.through, run.answered
+        tell(Line(what="begin"))
+        await run.until(began + plan.window_seconds)
+        ended, after, accepted = perf_counter(), run.through, run.answered - accepted
+        tell(Line(what="end"))
+        run.over = True
+        on_their_way = run.sent * plan.batch - after
+        drained = await settle(run, lambda: run.through >= run.sent * plan.batch)
     return Outcome(
         sent=run.sent * plan.batch,
-        refused=_refused(run),
+        refused=run.refused,
         window_sales=after - before,
         window_accepted=accepted * plan.batch,
         window_seconds=ended - began,
@@ -253,33 +261,27 @@ async def saturate(run: ClosedLoop) -> Outcome:
 
 async def pace(run: OpenLoop) -> Outcome:
     """Measure how long a sale takes at a given rate, to its 202 and into the reports."""
-    run.idle.extend(await connect(run))
-    connections = list(run.idle)
     latencies = run.latencies
-    latencies.begin()
-    tell(Line(what="begin"))
-    await run.post_all()
-    ended = perf_counter()
-    tell(Line(what="end"))
-    drained = await settle(run, lambda: run.answered == run.sent and (_refused(run) != {} or latencies.all_visible(run.sent)))
-    for connection in connections:
-        connection.close()
+    async with connected(run) as connections:
+        run.idle.extend(connections)
+        latencies.begin()
+        tell(Line(what="begin"))
+        await run.post_all()
+        ended = perf_counter()
+        tell(Line(what="end"))
+        drained = await settle(run, lambda: latencies.all_visible(run.sent))
     skipped = int(run.plan.warmup_seconds * latencies.per_second)
     return Outcome(
         sent=run.sent,
-        refused=_refused(run),
+        refused=run.refused,
         window_sales=run.sent,
         window_accepted=run.sent,
         window_seconds=ended - latencies.began,
         on_their_way=0,
         drain_seconds=drained,
-        accepted=latencies.accepted_after(skipped),
-        visible=latencies.visible_after(skipped),
+        accepted=None if run.refused else latencies.accepted_after(skipped),
+        visible=None if run.refused else latencies.visible_after(skipped),
     )
-
-
-def _refused(run: Run) -> dict[int, int]:
-    return {status: number for status, number in run.statuses.items() if status != ACCEPTED}
 
 
 def tell(line: Line) -> None:

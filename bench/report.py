@@ -121,7 +121,7 @@ def show(console: Console, results: Results, facts: Mapping[str, Any]) -> None:
         table.add_row(*row)
     console.print(table)
     for sentence in results.sentences():
-        console.print(sentence, highlight=False)
+        console.print(sentence, highlight=False, soft_wrap=True)
     console.print(_costs(results.found))
     console.rule("for the README")
     console.print("\n".join(markdown(results, facts)), markup=False, highlight=False, soft_wrap=True)

@@ -4,14 +4,14 @@ from faststream import FastStream
 from faststream.rabbit import RabbitBroker
 from pydantic_core import to_json
 
-from bench.baselines.database import Coroutines
+from bench.baselines.database import Pool
 from bench.baselines.faststream_sale import QUEUE, AcceptedSale
-from bench.baselines.front import POOL_CONNECTIONS, database_url
+from bench.baselines.front import database_url
 from infra.settings import settings
 
 broker = RabbitBroker(settings().amqp_url)
 app = FastStream(broker)
-pool = Coroutines(database_url(), POOL_CONNECTIONS)
+pool = Pool(database_url())
 
 
 @app.on_startup

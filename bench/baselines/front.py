@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
 
 from fastapi import FastAPI
 
@@ -11,9 +10,6 @@ from api.app import create_app
 from bench.baselines import DATABASE_URL
 from infra.settings import settings
 from schemas.envelope import Accepted
-
-POOL_CONNECTIONS: Final = 10
-"""On two cores 6 were slower, 20 no faster."""
 
 Take = Callable[[Accepted, bytes], Awaitable[None]]
 Step = Callable[[], Awaitable[None]]

@@ -21,8 +21,8 @@ from stock.record import check, record
 Parameters = Mapping[str, str | int | UUID | datetime | None]
 
 # Everything that writes reads from `head`, so sales of one store queue up at the store's head and nothing can deadlock. A sale that isn't
-# plain divides by zero at the end, which undoes it all: on ten stores at once that took 600 µs of PostgreSQL's CPU where looking first took
-# 1,200, and where everybody sells at one store 900 instead of 2,500.
+# plain divides by zero at the end, which undoes it all: looking first, with the levels locked, took PostgreSQL 2,400 µs of CPU a sale where
+# this takes 1,400 (everybody at one store, on a busy machine).
 RECORD: Final[LiteralString] = """
 WITH line AS (
     SELECT sku, quantity, coalesce(line_total, quantity * unit_price) * 100 AS cents, place
