@@ -64,8 +64,10 @@ def check(head: Accepted) -> Incoming:
         message = f"{head.type} is made by the stock writer alone"
         raise NotAllowed(message)
     event = event_type(head.type, head.version).model_validate(head.data)
-    if isinstance(event, SaleVoided | SaleReturned) and head.subject != event.sale_id:
-        head = replace(head, subject=event.sale_id)
+    # The subject is the sale that a void or a return speaks of, whatever a foreign publisher writes there.
+    subject = event.sale_id if isinstance(event, SaleVoided | SaleReturned) else None
+    if head.subject != subject:
+        head = replace(head, subject=subject)
     return Incoming(head, event)
 
 

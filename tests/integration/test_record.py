@@ -400,6 +400,14 @@ def test_the_log_is_read_in_stretches(engine: Engine, branch: Branch) -> None:
         assert event_log.read(connection, branch.store_id, after=6, through=9) == []
 
 
+def test_a_subject_that_a_foreign_publisher_gives_a_sale_keeps_nobody_from_voiding_it(branch: Branch) -> None:
+    sold = replace(branch.told(sale(("apple", 2))), subject=uuid4())
+    branch.keep(delivered(("apple", 2)), sold)
+    branch.keep(replace(branch.told(void(sold.event_id)), subject=None))
+    assert branch.levels == {"apple": 2}
+    assert [event.subject for event in branch.log if event.type != "delivery.received"] == [None, None, sold.event_id]
+
+
 def test_nothing_of_a_transaction_that_fails_stays(engine: Engine, branch: Branch) -> None:
     def fail(connection: Connection) -> None:
         record(connection, [check(branch.told(adjusted(("apple", 7))))], datetime.now(UTC))
