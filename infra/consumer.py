@@ -154,6 +154,11 @@ class BatchConsumer:
         return self.paused or (self.consuming and recently)
 
     @property
+    def ended(self) -> bool:
+        """Whether consuming is over though nobody stopped it: something escaped that no handler may raise."""
+        return self._task is not None and self._task.done()
+
+    @property
     def handling_seconds(self) -> float:
         """How long the present call of the handler has been running; 0 between calls and while it waits to try again."""
         return 0.0 if self._handling_since is None else _now() - self._handling_since

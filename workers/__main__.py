@@ -158,8 +158,8 @@ class Worker:
         """A handler that neither returns nor raises has died in silence: leave, so that a fresh process takes over."""
         while not self._stopping.is_set():
             await self._pause(WATCH_SECONDS)
-            if self._consumer.handling_seconds > STUCK_SECONDS:
-                log.error("stuck", seconds=self._consumer.handling_seconds)
+            if self._consumer.ended or self._consumer.handling_seconds > STUCK_SECONDS:
+                log.error("stuck", ended=self._consumer.ended, seconds=self._consumer.handling_seconds)
                 self.exit_code = 1
                 return
 
