@@ -4,15 +4,32 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select, text
 
 from stock.store import search_form
 from stock.tables import product, store
 
+TRIGRAM = 3
+# From one category to the next by the index: 20 probes for 68,509 products.
+_EVERY_CATEGORY = text("""
+    WITH RECURSIVE category AS (
+        (SELECT category_fr AS fr, category_en AS en FROM product ORDER BY category_fr LIMIT 1)
+        UNION ALL
+        SELECT following.fr, following.en
+        FROM category CROSS JOIN LATERAL (
+            SELECT category_fr AS fr, category_en AS en FROM product WHERE category_fr > category.fr ORDER BY category_fr LIMIT 1
+        ) AS following
+    )
+    SELECT fr, en FROM category
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What products are looked for by; None doesn't matter. Every word of `search` must be found somewhere in the product."""
+    """What products are looked for by; None doesn't matter.
+
+    `category` is its whole name, French or English. Every word of `search` must be found in the product (see `holding`).
+    """
 
     search: str | None = None
     category: str | None = None
@@ -30,17 +47,21 @@ def stores(connection: Connection, only: Collection[str] | None, *, after: Seque
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
+def holding(words: str | None) -> list[ColumnElement[bool]]:
+    """The conditions for products that hold every one of these words, anywhere in their own.
+
+    One or two letters must begin a word: in the middle of words they would say little, and have no trigram for the index (200 ms).
+    """
+    found = search_form(words or "").split()
+    return [product.c.search_text.contains(word if len(word) >= TRIGRAM else f" {word}", autoescape=True) for word in found]
+
+
 def products(connection: Connection, wanted: Wanted, *, after: Sequence[str] | None, limit: int) -> list[dict[str, Any]]:
     """Products by SKU."""
     statement = select(product).order_by(product.c.sku).limit(limit)
-    for word in search_form(wanted.search or "").split():
-        statement = statement.where(product.c.search_text.contains(word, autoescape=True))
+    statement = statement.where(*holding(wanted.search))
     if wanted.category is not None:
-        category = wanted.category.casefold()
-        statement = statement.where(
-            product.c.search_text.contains(search_form(category), autoescape=True),
-            (product.c.category_fr.icontains(category, autoescape=True)) | (product.c.category_en.icontains(category, autoescape=True)),
-        )
+        statement = statement.where(product.c.category_fr.in_(_categories(connection, wanted.category)))
     if wanted.barcode is not None:
         statement = statement.where(product.c.barcode == wanted.barcode)
     if wanted.sku is not None:
@@ -48,6 +69,12 @@ def products(connection: Connection, wanted: Wanted, *, after: Sequence[str] | N
     if after:
         statement = statement.where(product.c.sku > after[0])
     return [_product(row) for row in connection.execute(statement)]
+
+
+def _categories(connection: Connection, asked: str) -> list[str]:
+    """The French names of the categories that are called that in either language, whatever the case and accents."""
+    wanted = search_form(asked)
+    return [row.fr for row in connection.execute(_EVERY_CATEGORY) if wanted in {search_form(row.fr), search_form(row.en)}]
 
 
 def _product(row: Row[Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, select, tuple_
 
-from stock.store import search_form
+from stock.catalogue import holding
 from stock.tables import product, stock_level, stock_movement, store_product
 
 LOW = and_(store_product.c.reorder_point.is_not(None), stock_level.c.on_hand <= store_product.c.reorder_point)
@@ -44,8 +44,7 @@ def levels(connection: Connection, wanted: Wanted, *, after: Sequence[str] | Non
         statement = statement.where(level.store_id.in_(sorted(wanted.stores)))
     if wanted.sku is not None:
         statement = statement.where(level.sku == wanted.sku)
-    for word in search_form(wanted.search or "").split():
-        statement = statement.where(product.c.search_text.contains(word, autoescape=True))
+    statement = statement.where(*holding(wanted.search))
     if wanted.status is not None:
         statement = statement.where(literal(wanted.status) == STATUS)
     if after:

@@ -35,6 +35,7 @@ class Head:
     shop: Shop | None
 
 
+LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
 _LOCK = text("""
     SELECT store_id, seq, recorded_at, timezone, oversell FROM store_head
     WHERE store_id = ANY(CAST(:stores AS text[]))
@@ -161,8 +162,9 @@ def save_stocked(connection: Connection, store_id: str, event: ProductStocked) -
 
 
 def search_form(words: str) -> str:
-    """Text as it is searched: lower case, without accents. ``"Épicerie"`` and ``"epicerie"`` are the same."""
-    return "".join(letter for letter in normalize("NFKD", words.casefold()) if not combining(letter))
+    """Text as it is searched: words in lower case, without accents and punctuation. ``"Bœuf d'Épicerie"`` → ``"boeuf d epicerie"``."""
+    plain = (letter for letter in normalize("NFKD", words.casefold().translate(LIGATURES)) if not combining(letter))
+    return " ".join("".join(letter if letter.isalnum() else " " for letter in plain).split())
 
 
 def _movement_row(store_id: str, writer: Recorded, movement: Movement) -> dict[str, Any]:
@@ -202,7 +204,8 @@ def _product_row(event: ProductDefined) -> dict[str, Any]:
         "price": event.price,
         "barcode": event.barcode,
         "active": event.active,
-        "search_text": search_form(" ".join(words)),
+        # The blank before the first word, too, lets a search ask for the beginning of a word.
+        "search_text": f" {search_form(' '.join(words))}",
     }
 
 
