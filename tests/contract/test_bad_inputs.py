@@ -431,7 +431,8 @@ def test_a_batch_tells_the_faults_of_each_and_of_nothing_else(shop: Shop) -> Non
     assert {result["status"] for result in results} == {"invalid"}
     assert all(error["pointer"].startswith(f"/sales/{result['index']}") for result in results for error in result["errors"])
     assert MARK not in answer.text
-    raw = '{"sales": [{"lines": [{"sku": "A", "quantity": 1, "unit_price": NaN}]}, {"lines": [{"sku": "A", "quantity": 1e400, "unit_price": 1}]}]}'
+    first, second = line(unit_price="NaN"), line(quantity="1e400")
+    raw = f'{{"sales": [{first}, {second}]}}'
     answer = shop.http.post(f"{shop.path}/sales/batch", content=raw.encode(), headers={"Content-Type": "application/json"})
     assert [result["status"] for result in answer.json()["results"]] == ["invalid", "invalid"]
 

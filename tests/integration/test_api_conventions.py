@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -205,12 +205,12 @@ def test_a_store_that_opened_a_moment_ago_sells_while_the_database_is_away(fragi
 
 
 @pytest.fixture(scope="module")
-def figures(shop: Shop) -> Iterator[str]:
+def figures(shop: Shop) -> str:
     """What /metrics says after some of everything."""
     for _ in range(2):
         shop.sell("METRIC-SKU")
         shop.read("stock", store=shop.store_id)
-    yield shop.http.get("/metrics").text
+    return shop.http.get("/metrics").text
 
 
 @pytest.mark.parametrize(

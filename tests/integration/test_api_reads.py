@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -44,7 +43,7 @@ class Furnished(Shop):
 
 
 @pytest.fixture(scope="module")
-def shop(system: System) -> Iterator[Furnished]:
+def shop(system: System) -> Furnished:
     opened = system.open_store()
     shop = Furnished(system, opened.store_id, opened.http)
     shop.skus = sorted(sku() for _ in range(5))
@@ -54,7 +53,7 @@ def shop(system: System) -> Iterator[Furnished]:
         shop.sell(article, place + 1)
     shop.sale_id = shop.sell(shop.skus[0])["event_id"]
     shop.sell(shop.skus[0], till_id="7")
-    yield shop
+    return shop
 
 
 def clockless(answer: Json) -> Json:
@@ -215,7 +214,7 @@ def test_sales_belong_to_the_shops_own_day(system: System) -> None:
     for read, parameters in (("reports/daily-sales", {"store": shop.store_id}), (f"stores/{shop.store_id}/sales", {})):
         assert shop.read(read, **parameters, **{"from": day, "to": day})["items"] == shop.read(read, **parameters)["items"]
         other = (yesterday - timedelta(days=1)).isoformat()
-        assert shop.read(read, **parameters, **{"to": other})["items"] == []
+        assert shop.read(read, **parameters, to=other)["items"] == []
     assert shop.day()["sales"] == 2
     sales = shop.read(f"stores/{shop.store_id}/sales")
     assert {row["business_date"] for row in sales["items"]} == {day}
