@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from dataclasses import replace
 from time import monotonic
 from typing import Annotated, Final
@@ -23,6 +24,9 @@ from magasin.supervise import ChildFailedError
 FULL: Final = Timing(rounds=3, warmup_seconds=1.5, window_seconds=5.0, latency_seconds=10.0)
 QUICK: Final = Timing(rounds=1, warmup_seconds=1.0, window_seconds=2.0, latency_seconds=4.0)
 BUSY_LOAD: Final = 1.0
+UNSEEN_WIDTH: Final = 140
+"""Columns where there is no terminal that has its own."""
+
 FILE: Final = "bench.json"
 PER_CENT: Final = (50, 80)
 
@@ -33,7 +37,7 @@ def main(
     lines: Annotated[int, typer.Option(min=1, max=10, help="Lines of a sale.")] = 2,
 ) -> None:
     """Measure the pipeline and its alternatives on this machine, with private servers."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else UNSEEN_WIDTH)
     try:
         asyncio.run(_measure(replace(QUICK if quick else FULL, lines=lines), console))
     except (CannotInstallError, ChildFailedError, RefusedError, WrongFiguresError) as error:

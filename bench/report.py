@@ -13,6 +13,7 @@ from typing import Any, Final
 import aio_pika
 import psycopg
 from redis.asyncio import Redis
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -149,7 +150,7 @@ def _manner(timing: Timing) -> str:
 def _costs(found: Mapping[str, Found]) -> Table:
     """A row a process and a column a case: the names of the cases are the longer ones."""
     costs = {case: each.cpu_us_per_sale for case, each in found.items()}
-    table = Table(title="CPU µs per sale, by process", title_justify="left")
+    table = Table(title="CPU µs per sale, by process", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("")
     for case in costs:
         table.add_column(case.replace("_", "\n"), justify="right")
