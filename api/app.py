@@ -86,7 +86,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
 def _assemble(app: FastAPI, config: Settings) -> None:
     state = app.state
     state.settings = config
-    state.engine = engine_for(config, name=NAME)
+    state.engine = engine_for(config, name=NAME, same_plans=False)
     state.redis = Redis.from_url(
         config.redis_url,
         socket_timeout=config.redis_timeout_seconds,

@@ -3,6 +3,7 @@
 Called with the heads of the batch's stores locked, so what is loaded can't change before it is saved.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,8 @@ class Head:
     shop: Shop | None
 
 
+DECIMAL = re.compile(r"(?<=\d)[.,](?=\d)")
+NO_WORD = re.compile(r"(?!(?<=\d)\.(?=\d))[\W_]")
 LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
 _LOCK = text("""
     SELECT store_id, seq, recorded_at, timezone, oversell FROM store_head
@@ -162,9 +165,12 @@ def save_stocked(connection: Connection, store_id: str, event: ProductStocked) -
 
 
 def search_form(words: str) -> str:
-    """Text as it is searched: words in lower case, without accents and punctuation. ``"Bœuf d'Épicerie"`` → ``"boeuf d epicerie"``."""
-    plain = (letter for letter in normalize("NFKD", words.casefold().translate(LIGATURES)) if not combining(letter))
-    return " ".join("".join(letter if letter.isalnum() else " " for letter in plain).split())
+    """Text as it is searched: words in lower case, without accents and punctuation. ``"Bœuf d'Été 1,5 L"`` → ``"boeuf d ete 1.5 l"``.
+
+    A number stays whole: its digits on both sides of the comma, looked for one by one, are in most products.
+    """
+    plain = "".join(letter for letter in normalize("NFKD", words.casefold().translate(LIGATURES)) if not combining(letter))
+    return " ".join(NO_WORD.sub(" ", DECIMAL.sub(".", plain)).split())
 
 
 def _movement_row(store_id: str, writer: Recorded, movement: Movement) -> dict[str, Any]:
