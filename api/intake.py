@@ -21,7 +21,11 @@ from infra.topology import INTAKE, INTAKE_KEY
 from schemas.envelope import BATCH_CONTENT_TYPE, Accepted, encode_accepted, join
 
 APP_ID = "api"
+ENVELOPE_BYTES = 600
+"""What `encode_accepted` puts around an event's data, at most about."""
 Outcome = dict[str, Any]
+Draft = tuple[Accepted, bytes]
+"""An event that asks to be accepted, and its data as JSON."""
 
 
 class Intake:
@@ -30,8 +34,9 @@ class Intake:
     def __init__(self, publisher: ConfirmingPublisher, memory: Memory, settings: Settings) -> None:
         self._publisher = publisher
         self._memory = memory
-        self._group = GroupCommit(
+        self._group = GroupCommit[Draft](
             self._send,
+            size_of=lambda draft: len(draft[1]) + ENVELOPE_BYTES,
             in_flight=settings.publish_in_flight,
             group_events=settings.publish_group_events,
             group_bytes=settings.publish_group_bytes,
@@ -42,27 +47,25 @@ class Intake:
 
     async def accept(self, event: Accepted, data: bytes) -> None:
         """Return when the broker has the event. Raises Problem idempotency_mismatch or broker_unavailable."""
-        if not await self._memory.agrees(event):
-            metrics.commands_of(event.type, "mismatch").inc()
-            raise Problem("idempotency_mismatch")
         try:
-            await self._group.submit(encode_accepted(event, data))
+            taken = await self._group.submit((event, data))
         except BrokerUnavailable as error:
             metrics.commands_of(event.type, "unavailable").inc()
             raise _away(error) from error
+        if not taken:
+            metrics.commands_of(event.type, "mismatch").inc()
+            raise Problem("idempotency_mismatch")
         metrics.commands_of(event.type, "accepted").inc()
 
-    async def accept_many(self, events: Sequence[tuple[Accepted, bytes]]) -> list[bool]:
+    async def accept_many(self, drafts: Sequence[Draft]) -> list[bool]:
         """The same for many; False where the id is known with other content. Raises Problem broker_unavailable for all of them."""
-        agreed = await self._memory.agree([event for event, _ in events])
-        items = [encode_accepted(event, data) for (event, data), fine in zip(events, agreed, strict=True) if fine]
         try:
-            await self._group.submit_many(items)
+            taken = await self._group.submit_many(drafts)
         except BrokerUnavailable as error:
             raise _away(error) from error
-        if events:
-            metrics.commands_of(events[0][0].type, "accepted").inc(len(items))
-        return agreed
+        if drafts:
+            metrics.commands_of(drafts[0][0].type, "accepted").inc(sum(taken))
+        return taken
 
     async def accept_and_wait(self, event: Accepted, data: bytes, seconds: float) -> Outcome | None:
         """Accept the event and wait for its outcome: None when it isn't there in time."""
@@ -98,8 +101,13 @@ class Intake:
         """Take nothing more, and return when everything taken is confirmed or refused."""
         await self._group.drain()
 
-    async def _send(self, items: list[bytes]) -> None:
-        await self._publisher.publish(INTAKE, INTAKE_KEY, join(items), content_type=BATCH_CONTENT_TYPE, type="accepted", app_id=APP_ID)
+    async def _send(self, drafts: list[Draft]) -> list[bool]:
+        """Publish the drafts of one group whose ids are free or known with the same content; for each whether it was."""
+        agreed = await self._memory.agree([event for event, _ in drafts])
+        items = [encode_accepted(event, data) for (event, data), fine in zip(drafts, agreed, strict=True) if fine]
+        if items:
+            await self._publisher.publish(INTAKE, INTAKE_KEY, join(items), content_type=BATCH_CONTENT_TYPE, type="accepted", app_id=APP_ID)
+        return agreed
 
 
 def _away(error: BrokerUnavailable) -> Problem:

@@ -28,7 +28,6 @@ end
 return found
 """
 REST_SECONDS = 1.0
-MOST_CLAIMS = 500
 MOST_NOTED = 10_000
 log = structlog.get_logger(__name__)
 
@@ -47,7 +46,7 @@ class Seen(NamedTuple):
 
 
 class Memory:
-    """Remembers what each id stands for, `ttl_seconds` long. Claims that wait at the same moment share one round trip."""
+    """Remembers what each id stands for, `ttl_seconds` long."""
 
     def __init__(self, redis: Redis | None, *, ttl_seconds: int, timeout_seconds: float) -> None:
         self._redis = redis
@@ -55,25 +54,11 @@ class Memory:
         self._ttl_seconds = ttl_seconds
         self._timeout_seconds = timeout_seconds
         self._rest_until = 0.0
-        self._waiting: list[tuple[Claim, asyncio.Future[bool]]] = []
-        self._asking: asyncio.Task[None] | None = None
         # What was accepted while Redis didn't answer: so that this process at least doesn't deny it.
         self._noted: OrderedDict[UUID, str] = OrderedDict()
 
-    async def agrees(self, event: Accepted) -> bool:
-        """Remember the event; False only when its id is known with another fingerprint."""
-        claim = _claim(event)
-        if self._claim is None or self._resting():
-            self._note([claim])
-            return True
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((claim, answer))
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-        return await answer
-
     async def agree(self, events: Sequence[Accepted]) -> list[bool]:
-        """The same for many at once."""
+        """Remember the events, in one round trip; False for each whose id is known with another fingerprint."""
         return await self._asked([_claim(event) for event in events]) if events else []
 
     async def recall(self, event_id: UUID) -> Seen | None:
@@ -93,14 +78,6 @@ class Memory:
             self._rest(error)
             raise Unsure from error
         return found.decode() if isinstance(found, bytes) else found
-
-    async def _ask(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:MOST_CLAIMS], self._waiting[MOST_CLAIMS:]
-            answers = await self._asked([claim for claim, _ in group])
-            for (_, future), answer in zip(group, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
 
     async def _asked(self, claims: Sequence[Claim]) -> list[bool]:
         if self._claim is not None and not self._resting():

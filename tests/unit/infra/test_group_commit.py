@@ -1,14 +1,14 @@
 """Do requests share confirms without waiting for each other, harming each other or growing without bound?"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from infra.connection import BrokerUnavailable
 from infra.group_commit import GroupCommit
 
-Send = Callable[[list[bytes]], Awaitable[None]]
+Send = Callable[[list[bytes]], Awaitable[Sequence[bool] | None]]
 
 
 class Broker:
@@ -33,11 +33,13 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-def grouped(send: Send, *, in_flight: int = 1, events: int = 10, size: int = 1_000, backlog: int = 100) -> GroupCommit:
-    return GroupCommit(send, in_flight=in_flight, group_events=events, group_bytes=size, backlog_events=backlog, backlog_bytes=5_000)
+def grouped(send: Send, *, in_flight: int = 1, events: int = 10, size: int = 1_000, backlog: int = 100) -> GroupCommit[bytes]:
+    return GroupCommit(
+        send, size_of=len, in_flight=in_flight, group_events=events, group_bytes=size, backlog_events=backlog, backlog_bytes=5_000
+    )
 
 
-def submitted(group: GroupCommit, *items: bytes) -> list[asyncio.Task[None]]:
+def submitted(group: GroupCommit[bytes], *items: bytes) -> list[asyncio.Task[bool]]:
     return [asyncio.create_task(group.submit(item)) for item in items]
 
 
@@ -121,7 +123,7 @@ async def test_a_failure_reaches_everybody_in_the_group_and_nobody_else() -> Non
     broker.confirms[0].set_exception(BrokerUnavailable("nack"))
     broker.confirm(1)
     outcomes = await asyncio.gather(*first, *second, return_exceptions=True)
-    assert [str(outcome) for outcome in outcomes] == ["nack", "nack", "None"]
+    assert [str(outcome) for outcome in outcomes] == ["nack", "nack", "True"]
 
 
 async def test_a_cancelled_waiter_does_not_harm_its_neighbours() -> None:
@@ -211,3 +213,14 @@ async def test_draining_sends_what_was_taken_and_takes_no_more() -> None:
     broker.confirm(1)
     await drained
     await asyncio.gather(*tasks)
+
+
+async def test_each_learns_whether_its_own_item_was_taken() -> None:
+    async def send(items: list[bytes]) -> list[bool]:
+        await asyncio.sleep(0)
+        return [item != b"b" for item in items]
+
+    group = grouped(send)
+    outcomes = await asyncio.gather(group.submit(b"a"), group.submit(b"b"), group.submit_many([b"c", b"b", b"d"]))
+    assert outcomes == [True, False, [True, False, True]]
+    assert await group.submit_many([]) == []
