@@ -52,6 +52,7 @@ CASES: Final = (
     Case("sync_spread", "sync", SPREAD),
     Case("faststream", "faststream", SPREAD, query=RECORDED),
     Case("floor", "floor", SPREAD),
+    Case("floor_shortcut", "floor_shortcut", SPREAD),
     Case("batch", PIPELINE, SPREAD, batch=BATCH, query=PROJECTED),
 )
 LATENCY: Final = Case("latency", PIPELINE, SPREAD)

@@ -36,7 +36,8 @@ TOLD: Final = {
     "pipeline_spread": "Magasin, 12 stores × 4,000 SKUs",
     "sync_spread": "the request does the transaction itself, 12 stores × 4,000 SKUs",
     "faststream": "FastStream's default: one message and one transaction a sale, 12 stores × 4,000 SKUs",
-    "floor": "the same route with nothing behind it",
+    "floor": "the same FastAPI route with nothing behind it",
+    "floor_shortcut": "the same, called by the shortcut that Magasin's own API takes",
     "batch": "Magasin, 100 sales a request, 12 stores × 4,000 SKUs",
 }
 OURS: Final = ("api", "stock-writer", "projector")

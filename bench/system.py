@@ -33,7 +33,12 @@ from magasin.processes import dying_with_parent
 from magasin.servers import AMQP_URL, DATABASE_URL, REDIS_URL, servers_for
 from magasin.supervise import Child, Supervisor
 
-FRONTS: Final = {"sync": "bench.baselines.sync", "faststream": "bench.baselines.faststream_api", "floor": "bench.baselines.floor"}
+FRONTS: Final = {
+    "sync": "bench.baselines.sync",
+    "faststream": "bench.baselines.faststream_api",
+    "floor": "bench.baselines.floor",
+    "floor_shortcut": "bench.baselines.floor_shortcut",
+}
 COPIES: Final = ("sync", "faststream")
 FASTSTREAM_WORKER: Final = "bench.baselines.faststream_worker:app"
 PIPELINE: Final = "pipeline"
@@ -160,6 +165,7 @@ def _targets(settings: Settings, ports: Mapping[str, int], copies: Mapping[str, 
         "sync": ("sync", *database),
         "faststream": ("faststream", "faststream-worker", *database, "rabbitmq"),
         "floor": ("floor",),
+        "floor_shortcut": ("floor_shortcut",),
     }
     own = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     databases = {PIPELINE: own, **copies}

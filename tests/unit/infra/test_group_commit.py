@@ -221,6 +221,6 @@ async def test_each_learns_whether_its_own_item_was_taken() -> None:
         return [item != b"b" for item in items]
 
     group = grouped(send)
-    outcomes = await asyncio.gather(group.submit(b"a"), group.submit(b"b"), group.submit_many([b"c", b"b", b"d"]))
-    assert outcomes == [True, False, [True, False, True]]
+    first, second, many = await asyncio.gather(group.submit(b"a"), group.submit(b"b"), group.submit_many([b"c", b"b", b"d"]))
+    assert (first, second, many) == (True, False, [True, False, True])
     assert await group.submit_many([]) == []

@@ -103,11 +103,18 @@ def test_a_lock_whose_number_belongs_to_another_program_by_now_is_removed(tmp_pa
 
 def test_the_lock_of_a_server_that_still_runs_on_this_data_stays(tmp_path: Path) -> None:
     data = data_of(tmp_path, "15")
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "-D", str(data)]) as server:
+    program = "import sys; print('here', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "-D", str(data)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stdout.readline() == "here\n"
         (data / "postmaster.pid").write_text(f"{server.pid}\n", encoding="utf-8")
         make(tmp_path, Owner(), PASSWORD)
-        assert (data / "postmaster.pid").exists()
-        server.kill()
+        stays = (data / "postmaster.pid").exists()
+        server.stdin.close()
+    assert stays
 
 
 def test_without_an_initdb_the_fault_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
