@@ -17,7 +17,7 @@ from infra.event_log import event_log
 from infra.topology import INTAKE
 from tests.e2e.system import Fragile, Json, Shop, System, eventually, sale, sku
 
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACE = "0badcafe" * 4
 
 
 @pytest.fixture(scope="module")
