@@ -26,6 +26,14 @@ def _two_digits(amount: Decimal) -> Decimal:
     return abs(amount).quantize(CENT)  # "-0" is 0
 
 
+def _plain_number(value: object) -> object:
+    # Python's Decimal takes "1_000", " 12 " and digits of any script: what a till means by those is anybody's guess.
+    if isinstance(value, str) and (not value.isascii() or "_" in value or value != value.strip()):
+        kind = "decimal_parsing"
+        raise PydanticCustomError(kind, "not a decimal number")
+    return value
+
+
 def _written_instant(value: object) -> object:
     # Lax mode would take 1700000000 and "1700000000" for instants: a till that sends those has a bug worth hearing of.
     if isinstance(value, datetime) or (isinstance(value, str) and RFC3339.fullmatch(value)):
@@ -54,7 +62,7 @@ Barcode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,32}$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 
-Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2), AfterValidator(_two_digits)]
+Money = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=0, max_digits=12, decimal_places=2), AfterValidator(_two_digits)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY)]
 Counted = Annotated[int, Field(strict=True, ge=0, le=MAX_QUANTITY)]
 Delta = Annotated[int, Field(strict=True, ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
