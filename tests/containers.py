@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import httpx2
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+from testcontainers.core.wait_strategies import HttpWaitStrategy, LogMessageWaitStrategy
 
 from magasin.servers import AMQP_URL, DATABASE_URL, MANAGEMENT_URL, REDIS_URL
 
@@ -42,7 +42,9 @@ def started_containers(named: Mapping[str, str]) -> Iterator[dict[str, str]]:
             stack.enter_context(postgres.with_env("POSTGRES_PASSWORD", PASSWORD).waiting_for(wait.with_startup_timeout(START_SECONDS)))
             addresses[DATABASE_URL] = f"postgresql://magasin:{PASSWORD}@{_address(postgres, 5432)}/magasin"
         if AMQP_URL not in addresses:
-            ready = LogMessageWaitStrategy("Server startup complete").with_startup_timeout(START_SECONDS)
+            # Asked and not read from its log: where that goes is a matter of the image.
+            healthy = HttpWaitStrategy(15672, "/api/health/checks/local-alarms").with_basic_credentials("magasin", PASSWORD)
+            ready = healthy.for_status_code(200).with_startup_timeout(START_SECONDS)
             rabbitmq = DockerContainer(RABBITMQ_IMAGE).with_exposed_ports(5672, 15672).with_env("RABBITMQ_DEFAULT_USER", "magasin")
             stack.enter_context(rabbitmq.with_env("RABBITMQ_DEFAULT_PASS", PASSWORD).waiting_for(ready))
             addresses[AMQP_URL] = f"amqp://magasin:{PASSWORD}@{_address(rabbitmq, 5672)}/"
