@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from sqlalchemy import CheckConstraint, Column, Connection, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid, func, select
+from sqlalchemy import CheckConstraint, Column, Connection, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from infra.database import metadata
@@ -79,11 +79,6 @@ def park(connection: Connection, letters: Iterable[Letter]) -> int:
         return 0
     statement = insert(dead_letter).on_conflict_do_nothing(index_elements=["id"]).returning(dead_letter.c.id)
     return len(connection.execute(statement, rows).all())
-
-
-def waiting(connection: Connection) -> int:
-    """How many dead letters nobody has dealt with yet."""
-    return connection.execute(select(func.count()).where(dead_letter.c.status == "waiting")).scalar_one()
 
 
 def error_fingerprint(error: BaseException, type_: str | None) -> str:
