@@ -8,7 +8,17 @@ from pydantic import Field
 from events.base import Event
 from events.fields import SkuField
 
-CaseKind = Literal["oversell", "over_return", "unknown_product", "id_reuse"]
+CaseKind = Literal[
+    "oversell",
+    "over_return",
+    "short_receipt",
+    "damaged_receipt",
+    "late_receipt",
+    "count_variance",
+    "till_sequence",
+    "id_reuse",
+    "unknown_product",
+]
 
 
 class CaseOpened(Event, type="case.opened"):

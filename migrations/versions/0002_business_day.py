@@ -20,24 +20,16 @@ def upgrade() -> None:
     op.execute("UPDATE event_log SET business_date = local_at::date")
     op.execute("ALTER TABLE event_log ENABLE TRIGGER event_log_rows")
     op.alter_column("event_log", "business_date", nullable=False)
-    op.create_index("ix_event_log_days", "event_log", ["store_id", "business_date", "seq"], unique=False)
     op.drop_index("ix_event_log_sales", table_name="event_log", postgresql_where=sa.text(SALES))
-    op.create_index(
-        "ix_event_log_sales",
-        "event_log",
-        ["store_id", "business_date", "local_at", "event_id"],
-        unique=False,
-        postgresql_where=sa.text(SALES),
-    )
+    op.create_index("ix_event_log_days", "event_log", ["store_id", "business_date", "local_at", "event_id"], unique=False)
 
 
 def downgrade() -> None:
     """Back to midnight."""
-    op.drop_index("ix_event_log_sales", table_name="event_log", postgresql_where=sa.text(SALES))
+    op.drop_index("ix_event_log_days", table_name="event_log")
     op.create_index(
         "ix_event_log_sales", "event_log", ["store_id", "local_at", "event_id"], unique=False, postgresql_where=sa.text(SALES)
     )
-    op.drop_index("ix_event_log_days", table_name="event_log")
     op.drop_column("event_log", "business_date")
     op.drop_column("store_head", "day_ends")
     op.drop_column("store", "day_ends")
