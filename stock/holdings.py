@@ -4,13 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, literal, select, tuple_
 
 from stock.catalogue import holding
 from stock.tables import product, stock_level, stock_movement, store_product
-
-LOW = and_(store_product.c.reorder_point.is_not(None), stock_level.c.on_hand <= store_product.c.reorder_point)
-STATUS: ColumnElement[str] = case((stock_level.c.on_hand < 0, "negative"), (stock_level.c.on_hand == 0, "out"), (LOW, "low"), else_="ok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +22,37 @@ class Wanted:
 
 def levels(connection: Connection, wanted: Wanted, *, after: Sequence[str] | None, limit: int) -> list[dict[str, Any]]:
     """Levels by store and SKU. `status` is negative, out, low (at or below the reorder point) or ok."""
+    status = status_of(stock_level.c.on_hand)
+    statement = cells(wanted, after).add_columns(stock_level, status.label("status")).limit(limit)
+    if wanted.status is not None:
+        statement = statement.where(literal(wanted.status) == status)
+    return [_level(row) for row in connection.execute(statement)]
+
+
+def cells(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
+    """The cells wanted, whatever their status, by store and SKU: what the catalogue and the shop say of them."""
     level = stock_level.c
     statement = (
-        select(
-            stock_level,
-            product.c.name_fr,
-            product.c.name_en,
-            store_product.c.reorder_point,
-            store_product.c.target_level,
-            STATUS.label("status"),
-        )
+        select(product.c.name_fr, product.c.name_en, store_product.c.reorder_point, store_product.c.target_level)
+        .select_from(stock_level)
         .outerjoin(product, product.c.sku == level.sku)
         .outerjoin(store_product, and_(store_product.c.store_id == level.store_id, store_product.c.sku == level.sku))
+        .where(*holding(wanted.search))
         .order_by(level.store_id, level.sku)
-        .limit(limit)
     )
     if wanted.stores is not None:
         statement = statement.where(level.store_id.in_(sorted(wanted.stores)))
     if wanted.sku is not None:
         statement = statement.where(level.sku == wanted.sku)
-    statement = statement.where(*holding(wanted.search))
-    if wanted.status is not None:
-        statement = statement.where(literal(wanted.status) == STATUS)
     if after:
         statement = statement.where(tuple_(level.store_id, level.sku) > tuple_(literal(after[0]), literal(after[1])))
-    return [_level(row) for row in connection.execute(statement)]
+    return statement
+
+
+def status_of(on_hand: ColumnElement[int], reorder_point: ColumnElement[Any] = store_product.c.reorder_point) -> ColumnElement[str]:
+    """What so many units mean for a shop: negative, out, low (at or below its reorder point) or ok."""
+    low = and_(reorder_point.is_not(None), on_hand <= reorder_point)
+    return case((on_hand < 0, "negative"), (on_hand == 0, "out"), (low, "low"), else_="ok")
 
 
 def movements(connection: Connection, store_id: str, sku: str, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
