@@ -5,7 +5,7 @@ the rules decide later; what is refused here is only what could never be an even
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -22,7 +22,7 @@ from api.intake import Intake, Outcome
 from api.journal import Journal
 from api.known import Known
 from api.problems import Fault, Problem, problem_of
-from api.security import Guard
+from api.security import Guard, allow
 from api.tokens import Principal
 from events.base import Event, Shape
 from events.fields import SKU, STORE_ID, Instant
@@ -40,7 +40,11 @@ INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 @dataclass(frozen=True)
 class Command:
-    """One command: its body, the event it becomes, who may give it, and which fields of the body are the envelope's."""
+    """One command: its body, the event it becomes, who may give it, and which fields of the body are the envelope's.
+
+    `stream` finds the store where the path doesn't name it; `needs` tells from the raw body which permission it takes besides; `instants`
+    are further instants of the body with their pointers; `verify` may refuse the event at once by what is known already.
+    """
 
     path: str
     method: str
@@ -53,6 +57,10 @@ class Command:
     adds: Callable[[Request, Any], Mapping[str, Any]] = field(default=lambda _request, _body: {})
     subject: str | None = None
     opens_store: bool = False
+    stream: Callable[[Request, Principal], Awaitable[str]] | None = None
+    needs: Callable[[bytes], str] | None = None
+    instants: Callable[[Any], Iterable[tuple[str, datetime]]] = field(default=lambda _body: ())
+    verify: Callable[[Request, Accepted], None] | None = None
 
     @cached_property
     def envelope_fields(self) -> set[str]:
@@ -75,10 +83,15 @@ class Desk:
 
         async def handle(request: Request) -> Response:
             who = guard.admit(request)
-            store_id = await self._stream(request, command)
-            body = self._parsed(command, request, await body_of(request))
+            store_id = await self._stream(request, command, who)
+            raw = await body_of(request)
+            if command.needs is not None:
+                allow(who, command.needs(raw), store_id)
+            body = self._parsed(command, request, raw)
             seconds = _wait_seconds(request)
             event, data = self._drafted(command, request, who, store_id, body, wanted=seconds > 0)
+            if command.verify is not None:
+                command.verify(request, event)
             if event.subject is not None and _given_instant(command, body) is None:
                 await self._known.sale(store_id, event.subject)
             if seconds == 0:
@@ -91,8 +104,10 @@ class Desk:
 
         return handle
 
-    async def _stream(self, request: Request, command: Command) -> str:
-        """The stream that the event belongs to. Raises Problem unknown_store."""
+    async def _stream(self, request: Request, command: Command, who: Principal) -> str:
+        """The stream that the event belongs to. Raises Problem unknown_store, or whatever the command's own `stream` raises."""
+        if command.stream is not None:
+            return await command.stream(request, who)
         store_id = request.path_params.get("store_id")
         if store_id is None:
             return CATALOGUE_STREAM
@@ -131,7 +146,7 @@ class Desk:
     ) -> tuple[Accepted, bytes]:
         given = _given_instant(command, body)
         now = datetime.now(UTC)
-        self.check_instant(given, now, f"/{command.time_field}")
+        self._check_instants([(f"/{command.time_field}", given), *command.instants(body)], now)
         occurred_at = None if given is None else given.astimezone(UTC)
         data = data_of(body, command.envelope_fields, command.adds(request, body))
         event = Accepted(
@@ -150,6 +165,18 @@ class Desk:
             reply_to="api" if wanted else None,
         )
         return event, data
+
+    def _check_instants(self, told: Iterable[tuple[str, datetime | None]], now: datetime) -> None:
+        """Raise one Problem with the faults of all these instants."""
+        found: list[Problem] = []
+        for pointer, instant in told:
+            try:
+                self.check_instant(instant, now, pointer)
+            except Problem as problem:
+                found.append(problem)
+        if found:
+            codes = {problem.code for problem in found}
+            raise Problem(codes.pop() if len(codes) == 1 else "invalid_content", errors=[each for one in found for each in one.errors])
 
     def check_instant(self, occurred_at: datetime | None, now: datetime, pointer: str) -> None:
         """Raise the Problem of an instant too far ahead of `now`, or too long ago. Compared as given: in UTC it may have no year."""

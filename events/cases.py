@@ -5,8 +5,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from events.base import Event
-from events.fields import SkuField
+from events.base import Event, Shape
+from events.fields import Note, SkuField
 
 CaseKind = Literal[
     "oversell",
@@ -19,6 +19,7 @@ CaseKind = Literal[
     "id_reuse",
     "unknown_product",
 ]
+Resolution = Literal["recount", "write_off", "transfer", "accept"]
 
 
 class CaseOpened(Event, type="case.opened"):
@@ -28,3 +29,17 @@ class CaseOpened(Event, type="case.opened"):
     sku: SkuField | None = None
     events: tuple[UUID, ...]
     details: dict[str, Any] = Field(default_factory=dict)
+
+
+class ResolutionDetails(Shape):
+    """How a contradiction was settled, and why. `action_event_id` is the count, adjustment or restock that was made for it."""
+
+    resolution: Resolution
+    note: Note | None = None
+    action_event_id: UUID | None = None
+
+
+class CaseResolved(ResolutionDetails, Event, type="case.resolved"):
+    """Someone settled a case. It moves no stock itself: what was counted or written off is an event of its own."""
+
+    case_id: UUID

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from events.base import Event, Shape
-from events.fields import MAX_LINES, Counted, Delta, Money, Note, Quantity, SkuField, Text
+from events.fields import MAX_LINES, Counted, Delta, Instant, Money, Note, Quantity, SkuField, Text
 
 AdjustmentReason = Literal["correction", "damaged", "theft", "expired", "promotion", "supplier_return", "found", "other"]
 
@@ -39,16 +39,18 @@ class StockAdjusted(AdjustmentDetails, Event, type="stock.adjusted"):
 
 
 class CountLine(Shape):
-    """How many units of one SKU were on the shelf."""
+    """How many units of one SKU were on the shelf, at an instant of its own when the shop went on selling meanwhile."""
 
     sku: SkuField
     counted: Counted
+    counted_at: Instant | None = None
 
 
 class CountDetails(Shape):
-    """What was found on the shelves at one instant."""
+    """What was found on the shelves. `blind`: whoever counted wasn't told what was expected."""
 
     note: Note | None = None
+    blind: Annotated[bool, Field(strict=True)] = False
     lines: Annotated[tuple[CountLine, ...], Field(min_length=1, max_length=MAX_LINES)]
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from events.base import Shape
+from events.cases import ResolutionDetails
 from events.catalogue import ProductDetails, StockedDetails, StoreDetails
 from events.fields import Instant
 from events.sales import ReturnDetails, SaleDetails, VoidDetails
@@ -49,7 +50,7 @@ class AdjustStock(AdjustmentDetails):
 
 
 class CountStock(CountDetails):
-    """What lay on the shelves at `counted_at` (now, when it isn't given)."""
+    """What lay on the shelves at `counted_at` (now, when it isn't given); a line may tell its own instant."""
 
     count_id: UUID | None = None
     counted_at: Instant | None = None
@@ -60,6 +61,12 @@ class ReceiveDelivery(DeliveryDetails):
 
     delivery_id: UUID | None = None
     occurred_at: Instant | None = None
+
+
+class ResolveCase(ResolutionDetails):
+    """How a case is settled. Without `resolution_id` the Idempotency-Key names it."""
+
+    resolution_id: UUID | None = None
 
 
 class DefineStore(StoreDetails):
