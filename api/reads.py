@@ -203,12 +203,13 @@ async def list_sales(
     """Sales of the business days asked for, latest first."""
     del form
     in_order(since, through)
-    place = after_of(after, instant_part, UUID)
+    place = after_of(after, date.fromisoformat, instant_part, UUID)
     wanted = ledger.Wanted(store_id=store_id, since=since, through=through, till_id=till, status=status)
 
     def find(connection: Connection) -> Page:
         _must_exist(connection, store_id)
-        return paged(ledger.sales(connection, wanted, after=place, limit=limit + 1), limit, "local_at", "sale_id", hidden="local_at")
+        rows = ledger.sales(connection, wanted, after=place, limit=limit + 1)
+        return paged(rows, limit, "business_date", "local_at", "sale_id", hidden="local_at")
 
     return await reader.answer(request, who, _whole_log(frozenset({store_id})), find)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from events.base import Event, Shape
-from events.fields import Barcode, Currency, Money, Oversell, SkuField, StoreIdField, Text, Timezone
+from events.fields import Barcode, Currency, DayEnds, Money, Oversell, SkuField, StoreIdField, Text, Timezone
 
 Threshold = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
@@ -18,7 +18,11 @@ class Bilingual(Shape):
 
 
 class StoreDetails(Shape):
-    """A shop or a logistics centre. `centre` is where a shop asks for restocks; `oversell` what happens when stock runs short."""
+    """A shop or a logistics centre.
+
+    `centre` is where a shop asks for restocks; `oversell` what happens when stock runs short; `day_ends` how long after midnight a sale
+    still belongs to the day before.
+    """
 
     name: Text
     kind: Literal["store", "centre"] = "store"
@@ -26,6 +30,7 @@ class StoreDetails(Shape):
     currency: Currency = "CAD"
     centre: StoreIdField | None = None
     oversell: Oversell = "allow"
+    day_ends: DayEnds = "00:00"
 
 
 class StoreDefined(StoreDetails, Event, type="store.defined"):

@@ -61,6 +61,7 @@ Note = Annotated[str, StringConstraints(max_length=1_000, pattern=r"^[^\x00-\x08
 Barcode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,32}$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Timezone = Annotated[str, AfterValidator(_known_zone)]
+DayEnds = Annotated[str, StringConstraints(pattern=r"^(0[0-9]|1[01]):[0-5][0-9]$")]
 
 Money = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=0, max_digits=12, decimal_places=2), AfterValidator(_two_digits)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY)]

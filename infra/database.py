@@ -1,10 +1,14 @@
 """How does a process reach PostgreSQL, and where do its tables register?"""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
 
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import namedtuple_row
 from pydantic_core import to_json
-from sqlalchemy import Engine, MetaData, create_engine, text
+from sqlalchemy import Connection, Engine, MetaData, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from infra.settings import Settings
@@ -19,6 +23,13 @@ NAMING = {
 PREPARED_FROM = 5
 """The execution from which psycopg prepares a statement: its own default."""
 metadata = MetaData(naming_convention=NAMING)
+
+
+class Statement(NamedTuple):
+    """SQL in psycopg's own form, with ``%(name)s`` where a parameter stands."""
+
+    sql: str
+    parameters: Mapping[str, Any]
 
 
 def engine_for(settings: Settings, *, name: str, same_plans: bool = True) -> Engine:
@@ -47,6 +58,45 @@ def engine_for(settings: Settings, *, name: str, same_plans: bool = True) -> Eng
             "tcp_user_timeout": 30_000,
         },
     )
+
+
+@contextmanager
+def brief_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction for `together`: its BEGIN travels with the first statements, and its COMMIT with the last ones when those ask for it.
+
+    On two busy cores every round trip is four changes of process; a batch needs two instead of seven.
+    """
+    with engine.connect() as plain:
+        connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+        driver = _driver(connection)
+        try:
+            yield connection
+        except BaseException:
+            if not driver.closed and driver.info.transaction_status != TransactionStatus.IDLE:
+                driver.execute("ROLLBACK")
+            raise
+        if driver.info.transaction_status != TransactionStatus.IDLE:
+            driver.execute("COMMIT")
+
+
+def together(connection: Connection, statements: Sequence[Statement], *, commit: bool = False) -> list[list[Any]]:
+    """Send statements in one go and wait once: the rows of each, as named tuples. Raises psycopg.Error; then none of them counts.
+
+    They run one after the other, and each sees what was committed before it began. With `commit` the transaction ends with them.
+    """
+    driver = _driver(connection)
+    try:
+        with driver.pipeline():
+            if driver.autocommit and driver.info.transaction_status == TransactionStatus.IDLE:
+                driver.execute("BEGIN")
+            cursors = [driver.cursor(row_factory=namedtuple_row).execute(each.sql, each.parameters) for each in statements]
+            if commit:
+                driver.execute("COMMIT")
+    except psycopg.Error:
+        if driver.closed:
+            connection.invalidate()
+        raise
+    return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
 
 def ping(engine: Engine) -> None:
@@ -81,3 +131,7 @@ def json_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     in Python (measured on a busy machine: 487 µs of CPU a sale in the stock writer that way, 260 µs this way).
     """
     return {"rows": to_json(rows).decode()}
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)

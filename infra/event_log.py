@@ -13,10 +13,10 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
+    Date,
     DateTime,
     Index,
     PrimaryKeyConstraint,
-    Row,
     SmallInteger,
     Table,
     Text,
@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from infra.database import metadata
+from infra.database import Statement, metadata, together
 from schemas.envelope import Recorded
 
 Instant = DateTime(timezone=True)
@@ -47,6 +47,7 @@ event_log = Table(
     Column("effective_at", Instant, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Column("local_at", DateTime(timezone=False), nullable=False),
+    Column("business_date", Date, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("reason", Text),
     Column("payload", JSONB, nullable=False),
@@ -60,13 +61,7 @@ event_log = Table(
     CheckConstraint("seq > 0", name="seq"),
 )
 Index("ix_event_log_subject", event_log.c.subject, postgresql_where=event_log.c.subject.is_not(None))
-Index(
-    "ix_event_log_sales",
-    event_log.c.store_id,
-    event_log.c.local_at,
-    event_log.c.event_id,
-    postgresql_where=text("type = 'sale.recorded' AND outcome = 'recorded'"),
-)
+Index("ix_event_log_days", event_log.c.store_id, event_log.c.business_date, event_log.c.local_at, event_log.c.event_id)
 Index("ix_event_log_cases", event_log.c.store_id, event_log.c.seq, postgresql_where=text("type = 'case.opened'"))
 
 store_head = Table(
@@ -78,27 +73,28 @@ store_head = Table(
     # What the rules need of the shop lies under the same lock, so that one statement reads it as it is once the lock is held.
     Column("timezone", Text),
     Column("oversell", Text),
+    Column("day_ends", Text, nullable=False, server_default="00:00"),
     postgresql_with={"fillfactor": "50"},
 )
 
 APPEND_SQL = """
     INSERT INTO event_log (store_id, seq, event_id, type, version, source, subject, occurred_at, received_at, effective_at,
-                           recorded_at, local_at, outcome, reason, payload, effect, actor, traceparent, fingerprint)
-    SELECT * FROM json_to_recordset(CAST(:events AS json)) AS row(
+                           recorded_at, local_at, business_date, outcome, reason, payload, effect, actor, traceparent, fingerprint)
+    SELECT * FROM json_to_recordset(%(events)s::json) AS row(
         store_id text, seq bigint, event_id uuid, type text, version smallint, source text, subject uuid, occurred_at timestamptz,
-        received_at timestamptz, effective_at timestamptz, recorded_at timestamptz, local_at timestamp, outcome text, reason text,
-        payload jsonb, effect jsonb, actor text, traceparent text, fingerprint text)
+        received_at timestamptz, effective_at timestamptz, recorded_at timestamptz, local_at timestamp, business_date date,
+        outcome text, reason text, payload jsonb, effect jsonb, actor text, traceparent text, fingerprint text)
 """
 """Appends events; a part of the one statement with which the stock store writes a batch."""
 MOVE_HEADS_SQL = """
     UPDATE store_head SET seq = row.seq, recorded_at = row.recorded_at
-    FROM json_to_recordset(CAST(:heads AS json)) AS row(store_id text, seq bigint, recorded_at timestamptz)
+    FROM json_to_recordset(%(heads)s::json) AS row(store_id text, seq bigint, recorded_at timestamptz)
     WHERE store_head.store_id = row.store_id
 """
 """Moves the heads that the caller has locked; the other part."""
-_FOUND = "SELECT e.*, false AS about FROM event_log e WHERE e.event_id = ANY(CAST(:ids AS uuid[]))"
-_ABOUT = "SELECT e.*, true AS about FROM event_log e WHERE e.subject = ANY(CAST(:ids AS uuid[])) AND e.outcome = 'recorded'"
-_KNOWN = text(f"{_FOUND} UNION ALL {_ABOUT}")
+_FOUND = "SELECT e.*, false AS about FROM event_log e WHERE e.event_id = ANY(%(ids)s::uuid[])"
+_ABOUT = "SELECT e.*, true AS about FROM event_log e WHERE e.subject = ANY(%(ids)s::uuid[]) AND e.outcome = 'recorded'"
+_KNOWN = f"{_FOUND} UNION ALL {_ABOUT}"
 _SEQUELS = text("""
     SELECT sequel.*
     FROM unnest(CAST(:store_id AS text[]), CAST(:seq AS bigint[])) AS place(store_id, seq)
@@ -110,19 +106,27 @@ _SEQUELS = text("""
 """)
 
 
-def known(connection: Connection, event_ids: Iterable[UUID]) -> tuple[dict[UUID, tuple[Recorded, str]], list[Recorded]]:
-    """Those of the ids that the log has, each with its event and the fingerprint of its content; and the recorded events about them.
+def known_statement(event_ids: Iterable[UUID]) -> Statement:
+    """Read those of the ids that the log has, and the recorded events about them: a sale's void and its returns."""
+    # As PostgreSQL writes an array: psycopg would write it element by element.
+    return Statement(_KNOWN, {"ids": "{" + ",".join(map(str, event_ids)) + "}"})
 
-    What is about a sale are its void and its returns, in the order of their store's log.
-    """
+
+def known_of(rows: Iterable[Any]) -> tuple[dict[UUID, tuple[Recorded, str]], list[Recorded]]:
+    """The rows of `known_statement`: each event that is there with the fingerprint of its content, and those about them in log order."""
     found: dict[UUID, tuple[Recorded, str]] = {}
     about: list[Recorded] = []
-    for row in connection.execute(_KNOWN, {"ids": _array(event_ids)}):
+    for row in rows:
         if row.about:
             about.append(recorded(row))
         else:
             found[row.event_id] = (recorded(row), row.fingerprint)
     return found, sorted(about, key=lambda event: (event.store_id, event.seq))
+
+
+def known(connection: Connection, event_ids: Iterable[UUID]) -> tuple[dict[UUID, tuple[Recorded, str]], list[Recorded]]:
+    """Both at once, for those who ask for nothing else."""
+    return known_of(*together(connection, [known_statement(event_ids)]))
 
 
 def events_rows(events: Sequence[Recorded], fingerprints: Sequence[str]) -> list[dict[str, Any]]:
@@ -154,7 +158,7 @@ def sequels(connection: Connection, events: Sequence[Recorded], type_: str) -> l
     return [recorded(row) for row in connection.execute(_SEQUELS, asked)]
 
 
-def recorded(row: Row[Any]) -> Recorded:
+def recorded(row: Any) -> Recorded:  # noqa: ANN401 - of SQLAlchemy or of psycopg
     """A row of `event_log` as the event it holds."""
     return Recorded(
         event_id=row.event_id,
@@ -167,6 +171,7 @@ def recorded(row: Row[Any]) -> Recorded:
         effective_at=row.effective_at,
         recorded_at=row.recorded_at,
         local_at=row.local_at,
+        business_date=row.business_date,
         data=row.payload,
         actor=row.actor,
         seq=row.seq,
@@ -192,6 +197,7 @@ def _row(event: Recorded, print_: str) -> dict[str, Any]:
         "effective_at": event.effective_at,
         "recorded_at": event.recorded_at,
         "local_at": event.local_at,
+        "business_date": event.business_date,
         "outcome": event.outcome,
         "reason": event.reason,
         "payload": event.data,
@@ -200,8 +206,3 @@ def _row(event: Recorded, print_: str) -> dict[str, Any]:
         "traceparent": event.traceparent,
         "fingerprint": print_,
     }
-
-
-def _array(ids: Iterable[UUID]) -> str:
-    # As PostgreSQL writes an array: psycopg would write it element by element.
-    return "{" + ",".join(map(str, ids)) + "}"

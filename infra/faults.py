@@ -1,7 +1,8 @@
 """Which errors pass by themselves, and which come back however often one tries?"""
 
+import psycopg
 from psycopg import errors
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 PASSING = (
@@ -28,9 +29,11 @@ def is_transient(error: BaseException) -> bool:
     """Whether the database is away, busy or full: then the work is kept and done again later. Anything else is the work's own fault."""
     if isinstance(error, PoolTimeout):
         return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated or isinstance(error.orig, PASSING):
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        error = error.orig or error
+    if isinstance(error, PASSING):
         return True
     # Without an SQLSTATE the server never answered: the connection was refused or broke.
-    return isinstance(error, OperationalError | InterfaceError) and getattr(error.orig, "sqlstate", None) is None
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and error.sqlstate is None

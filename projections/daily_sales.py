@@ -44,7 +44,7 @@ class DailySales(Projection):
         days: Cells = {}
         skus: Cells = {}
         for fact in sale_facts(events):
-            day = (fact.store_id, fact.local_at.date())
+            day = (fact.store_id, fact.business_date)
             sold = {"sale": 1, "void": -1}.get(fact.kind, 0)
             back = 1 if fact.kind == "return" else 0
             money = sold or -1

@@ -6,7 +6,7 @@ own day. A sale that arrived after its void or return settles them itself; that 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ class SaleFact:
     kind: Literal["sale", "void", "return", "refund"]
     store_id: str
     local_at: datetime
+    business_date: date
     lines: list[tuple[str, int, int]]
 
 
@@ -37,25 +38,36 @@ def cents(amount: object) -> int:
 
 def _sale(event: Recorded) -> Iterator[SaleFact]:
     lines = [(line["sku"], line["quantity"], _paid(line)) for line in event.data["lines"]]
-    yield SaleFact("sale", event.store_id, event.local_at, lines)
+    yield SaleFact("sale", event.store_id, event.local_at, event.business_date, lines)
     effect = event.effect or {}
     if "voided_by" in effect:
-        yield SaleFact("void", event.store_id, event.local_at, lines)
+        yield SaleFact("void", event.store_id, event.local_at, event.business_date, lines)
     for refund in effect.get("refunds", ()):
         priced = [(line["sku"], 0, line["refund_cents"]) for line in refund["lines"]]
-        yield SaleFact("refund", event.store_id, datetime.fromisoformat(refund["local_at"]), priced)
+        yield SaleFact("refund", event.store_id, *_clock(refund), priced)
 
 
 def _void(event: Recorded) -> Iterator[SaleFact]:
     if event.effect is not None:
         sale = event.effect["sale"]
         lines = [(line["sku"], line["quantity"], line["total_cents"]) for line in sale["lines"]]
-        yield SaleFact("void", event.store_id, datetime.fromisoformat(sale["local_at"]), lines)
+        yield SaleFact("void", event.store_id, *_clock(sale), lines)
 
 
 def _return(event: Recorded) -> Iterator[SaleFact]:
     lines = (event.effect or {})["lines"]
-    yield SaleFact("return", event.store_id, event.local_at, [(each["sku"], each["quantity"], each["refund_cents"] or 0) for each in lines])
+    yield SaleFact(
+        "return",
+        event.store_id,
+        event.local_at,
+        event.business_date,
+        [(each["sku"], each["quantity"], each["refund_cents"] or 0) for each in lines],
+    )
+
+
+def _clock(effect: dict[str, Any]) -> tuple[datetime, date]:
+    # Before shops told when their day ends, it ended at midnight.
+    return datetime.fromisoformat(effect["local_at"]), date.fromisoformat(effect.get("business_date") or effect["local_at"][:10])
 
 
 def _paid(line: dict[str, Any]) -> int:

@@ -28,5 +28,5 @@ class HourlySales(Projection):
             sold = {"sale": 1, "void": -1}.get(fact.kind, 0)
             units = sum(units for _, units, _ in fact.lines)
             paid = sum(paid for _, _, paid in fact.lines)
-            bump(hours, (fact.store_id, fact.local_at.date(), fact.local_at.hour), sold, sold * units, (sold or -1) * paid)
+            bump(hours, (fact.store_id, fact.business_date, fact.local_at.hour), sold, sold * units, (sold or -1) * paid)
         return {store_hour: hours}

@@ -44,7 +44,7 @@ class StorePerformance(Projection):
         for fact in sale_facts(events):
             units = sum(units for _, units, _ in fact.lines)
             paid = sum(paid for _, _, paid in fact.lines)
-            bump(days, (fact.store_id, fact.local_at.date()), *_amounts(fact.kind, units, paid))
+            bump(days, (fact.store_id, fact.business_date), *_amounts(fact.kind, units, paid))
         return {store_day: days}
 
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import blake2b
 from typing import Any, Literal
 from uuid import UUID
@@ -71,7 +71,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A fact with its place in the log: `seq` is contiguous per store; `local_at` is the wall clock of the shop."""
+    """A fact with its place in the log: `seq` is contiguous per store; `local_at` is the shop's wall clock, `business_date` its day."""
 
     event_id: UUID
     type: str
@@ -83,6 +83,7 @@ class Recorded:
     effective_at: datetime
     recorded_at: datetime
     local_at: datetime
+    business_date: date
     data: dict[str, Any]
     actor: str
     seq: int
@@ -210,6 +211,7 @@ def decode_recorded(wire: Any) -> Recorded:  # noqa: ANN401 - JSON border: anyth
             effective_at=_instant(wire["effectiveat"]),
             recorded_at=_instant(wire["recordedat"]),
             local_at=_wall_clock(wire["localat"]),
+            business_date=date.fromisoformat(wire["businessdate"]),
             data=data,
             actor=_text(wire["actor"]),
             seq=_seq(wire["seq"]),
@@ -244,6 +246,7 @@ def _recorded_wire(event: Recorded) -> dict[str, Any]:
         "effectiveat": instant_text(event.effective_at),
         "recordedat": instant_text(event.recorded_at),
         "localat": event.local_at.isoformat(),
+        "businessdate": event.business_date.isoformat(),
         "data": event.data,
     }
     if event.subject is not None:

@@ -7,8 +7,8 @@ the batch are decided one after the other, and knows no database.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,21 @@ class Shop:
 
     zone: ZoneInfo
     oversell: str = "allow"
+    day_ends: timedelta = timedelta()
+
+    @staticmethod
+    def of(timezone: str, oversell: str, day_ends: str) -> "Shop":
+        """A shop as it is stored; the day ends at ``"HH:MM"``."""
+        hours, minutes = day_ends.split(":")
+        return Shop(ZoneInfo(timezone), oversell, timedelta(hours=int(hours), minutes=int(minutes)))
+
+    def local(self, at: datetime) -> datetime:
+        """The shop's wall clock at an instant."""
+        return at.astimezone(self.zone).replace(tzinfo=None)
+
+    def business_date(self, local_at: datetime) -> date:
+        """The day on which a sale at that wall clock counts: until the day ends, after midnight, it is still the day before."""
+        return (local_at - self.day_ends).date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +50,26 @@ class SoldLine:
     total_cents: int
 
 
+class Unpriced(NamedTuple):
+    """A return that came before its sale, whose price it has to wait for."""
+
+    return_id: UUID
+    local_at: datetime
+    business_date: date
+    lines: list[dict[str, Any]]
+
+
 @dataclass(slots=True)
 class Sale:
     """A recorded sale, or (with `lines` None) one that only a void or return has spoken of so far."""
 
     effective_at: datetime | None = None
     local_at: datetime | None = None
+    business_date: date | None = None
     lines: list[SoldLine] | None = None
     voided_by: UUID | None = None
     returned: dict[Sku, int] = field(default_factory=lambda: defaultdict(int))
-    unpriced: list[tuple[UUID, datetime, list[dict[str, Any]]]] = field(default_factory=list)
+    unpriced: list[Unpriced] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +103,7 @@ class Book:
     """
 
     shops: dict[str, Shop]
-    levels: dict[tuple[str, str], Level]
+    levels: dict[tuple[str, str], Level] = field(default_factory=dict)
     unknown_skus: set[str] = field(default_factory=set)
     sales: dict[tuple[str, UUID], Sale] = field(default_factory=dict)
     later_deltas: Mapping[tuple[str, str, datetime], int] = field(default_factory=dict)

@@ -6,12 +6,11 @@ before their sale: they wait in the book, and the sale settles them when it come
 """
 
 from collections import Counter
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import singledispatch
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from events.base import Event
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
@@ -19,7 +18,7 @@ from events.fields import Sku
 from events.sales import SaleLine, SaleRecorded, SaleReturned, SaleVoided
 from events.stock import DeliveryReceived, StockAdjusted, StockCounted
 from schemas.envelope import Accepted
-from stock.book import Book, Case, Decision, Sale, Shop, SoldLine
+from stock.book import Book, Case, Decision, Sale, Shop, SoldLine, Unpriced
 from stock.rules import Movement
 
 NOTHING_TO_DO = Decision()
@@ -46,7 +45,7 @@ def record_sale(event: SaleRecorded, head: Accepted, book: Book) -> Decision:
         if short:
             return Decision(outcome="refused", reason="insufficient_stock", effect={"available": short})
     sale.effective_at = head.effective_at
-    sale.local_at = _local(head.effective_at, book.shops[head.store_id].zone)
+    sale.local_at, sale.business_date = _clock(head, book)
     sale.lines = sold_lines(event.lines)
     movements = tuple(Movement(line.sku, head.effective_at, head.event_id, n, delta=-line.quantity) for n, line in enumerate(event.lines))
     effect = _settled(sale)
@@ -65,12 +64,11 @@ def void_sale(event: SaleVoided, head: Accepted, book: Book) -> Decision:
         return Decision(outcome="refused", reason="already_returned")
     sale.voided_by = head.event_id
     cases = _over_returned(sale, event.sale_id, (event.sale_id, head.event_id))
-    if sale.lines is None or sale.local_at is None:
+    if sale.lines is None or sale.local_at is None or sale.business_date is None:
         return Decision(cases=cases)
     lines = [{"sku": line.sku, "quantity": line.quantity, "total_cents": line.total_cents} for line in sale.lines]
-    return Decision(
-        movements=_undone(sale, head.event_id), effect={"sale": {"local_at": sale.local_at.isoformat(), "lines": lines}}, cases=cases
-    )
+    clock = {"local_at": sale.local_at.isoformat(), "business_date": sale.business_date.isoformat()}
+    return Decision(movements=_undone(sale, head.event_id), effect={"sale": {**clock, "lines": lines}}, cases=cases)
 
 
 @decide.register
@@ -90,9 +88,8 @@ def return_goods(event: SaleReturned, head: Accepted, book: Book) -> Decision:
         {"sku": line.sku, "quantity": line.quantity, "refund_cents": None if line.refund is None else cents(line.refund)}
         for line in event.lines
     ]
-    local_at = _local(head.effective_at, book.shops[head.store_id].zone)
     if sale.lines is None:
-        sale.unpriced.append((head.event_id, local_at, lines))
+        sale.unpriced.append(Unpriced(head.event_id, *_clock(head, book), lines))
     else:
         lines = _priced(sale, lines)
     movements = tuple(
@@ -138,7 +135,7 @@ def count_stock(event: StockCounted, head: Accepted, book: Book) -> Decision:
 @decide.register
 def define_store(event: StoreDefined, head: Accepted, book: Book) -> Decision:
     """The shop is like this from now on."""
-    book.shops[head.store_id] = Shop(zone=ZoneInfo(event.timezone), oversell=event.oversell)
+    book.shops[head.store_id] = Shop.of(event.timezone, event.oversell, event.day_ends)
     return NOTHING_TO_DO
 
 
@@ -167,8 +164,10 @@ def sold_lines(lines: tuple[SaleLine, ...]) -> list[SoldLine]:
     return [SoldLine(line.sku, line.quantity, cents(line.total)) for line in lines]
 
 
-def _local(at: datetime, zone: ZoneInfo) -> datetime:
-    return at.astimezone(zone).replace(tzinfo=None)
+def _clock(head: Accepted, book: Book) -> tuple[datetime, date]:
+    shop = book.shops[head.store_id]
+    local_at = shop.local(head.effective_at)
+    return local_at, shop.business_date(local_at)
 
 
 def _short(event: SaleRecorded, head: Accepted, book: Book) -> dict[Sku, int]:
@@ -217,14 +216,15 @@ def _settled(sale: Sale) -> dict[str, Any] | None:
     if sale.voided_by is not None:
         effect["voided_by"] = str(sale.voided_by)
     refunds = []
-    for return_id, local_at, lines in sale.unpriced:
+    for return_id, local_at, business_date, lines in sale.unpriced:
         priced = [
             {"sku": after["sku"], "refund_cents": after["refund_cents"]}
             for before, after in zip(lines, _priced(sale, lines), strict=True)
             if before["refund_cents"] is None
         ]
         if priced:
-            refunds.append({"return_id": str(return_id), "local_at": local_at.isoformat(), "lines": priced})
+            clock = {"local_at": local_at.isoformat(), "business_date": business_date.isoformat()}
+            refunds.append({"return_id": str(return_id), **clock, "lines": priced})
     if refunds:
         effect["refunds"] = refunds
     return effect or None

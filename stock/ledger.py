@@ -24,15 +24,16 @@ _STATUS = """
 """
 _SALES = text(f"""
     SELECT * FROM (
-        SELECT s.event_id, s.seq, s.occurred_at, s.recorded_at, s.local_at, s.payload, s.actor, {_STATUS} AS status
+        SELECT s.event_id, s.seq, s.occurred_at, s.recorded_at, s.local_at, s.business_date, s.payload, s.actor, {_STATUS} AS status
         FROM event_log s
         WHERE s.type = 'sale.recorded' AND s.outcome = 'recorded' AND s.store_id = :store_id
-          AND (CAST(:since AS date) IS NULL OR s.local_at >= CAST(:since AS date))
-          AND (CAST(:through AS date) IS NULL OR s.local_at < CAST(:through AS date) + 1)
+          AND (CAST(:since AS date) IS NULL OR s.business_date >= CAST(:since AS date))
+          AND (CAST(:through AS date) IS NULL OR s.business_date <= CAST(:through AS date))
           AND (CAST(:till_id AS text) IS NULL OR s.payload ->> 'till_id' = :till_id)
-          AND (CAST(:local_at AS timestamp) IS NULL
-               OR (s.local_at, s.event_id) < (CAST(:local_at AS timestamp), CAST(:event_id AS uuid)))
-        ORDER BY s.local_at DESC, s.event_id DESC
+          AND (CAST(:business_date AS date) IS NULL
+               OR (s.business_date, s.local_at, s.event_id)
+                  < (CAST(:business_date AS date), CAST(:local_at AS timestamp), CAST(:event_id AS uuid)))
+        ORDER BY s.business_date DESC, s.local_at DESC, s.event_id DESC
     ) AS sale
     WHERE CAST(:status AS text) IS NULL OR status = :status
     LIMIT :limit
@@ -62,8 +63,8 @@ class Wanted:
 
 
 def sales(connection: Connection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
-    """Sales, latest first; `local_at` (the shop's wall clock, without an offset) and `sale_id` are the place of a row."""
-    local_at, event_id = after or (None, None)
+    """Sales, latest first; business day, `local_at` (the shop's wall clock, without an offset) and `sale_id` are the place of a row."""
+    business_date, local_at, event_id = after or (None, None, None)
     rows = connection.execute(
         _SALES,
         {
@@ -72,6 +73,7 @@ def sales(connection: Connection, wanted: Wanted, *, after: Sequence[Any] | None
             "through": wanted.through,
             "till_id": wanted.till_id,
             "status": wanted.status,
+            "business_date": business_date,
             "local_at": local_at,
             "event_id": event_id,
             "limit": limit,
@@ -94,7 +96,7 @@ def sale(connection: Connection, store_id: str, sale_id: UUID) -> dict[str, Any]
         **_told(event.event_id, event.seq, event.data),
         "occurred_at": event.occurred_at,
         "recorded_at": event.recorded_at,
-        "business_date": event.local_at.date(),
+        "business_date": event.business_date,
         "actor": event.actor,
         "status": status,
         "reason": event.reason,
@@ -133,7 +135,7 @@ def _sale(row: Row[Any]) -> dict[str, Any]:
         **_told(row.event_id, row.seq, row.payload),
         "occurred_at": row.occurred_at,
         "recorded_at": row.recorded_at,
-        "business_date": row.local_at.date(),
+        "business_date": row.business_date,
         "local_at": row.local_at,
         "actor": row.actor,
         "status": row.status,

@@ -6,26 +6,31 @@ already has, lets the rules decide, gives every event the next sequence number o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, tzinfo
-from typing import Any
+from datetime import datetime
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from events.base import Event, event_type
+from events.base import event_type
 from events.cases import CaseOpened
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
 from events.sales import SaleReturned, SaleVoided
-from events.stock import StockCounted
 from infra import event_log
+from infra.database import together
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, fingerprint
 from stock import store
-from stock.book import Book, Case, Decision
+from stock.book import Book, Case, Decision, Shop
+from stock.cells import Cells, cells_statement, fill_cells
+from stock.chapter import Chapter, Incoming
+from stock.counted import Counted
 from stock.decide import decide
 
 CASES = UUID("6a0c1d0e-6f0f-5d3b-9a44-8a2f0b7f3c11")
 WRITER = "/stock-writer"
 FORBIDDEN_FROM_OUTSIDE = frozenset({CaseOpened.type})
+NOWHERE = Shop(zone=ZoneInfo("UTC"))
+CHAPTERS: tuple[Chapter, ...] = (Cells(), Counted())
 
 
 class UnknownStore(LookupError):
@@ -34,14 +39,6 @@ class UnknownStore(LookupError):
 
 class NotAllowed(ValueError):
     """An event that only the system itself makes was published to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """An accepted event with its content checked against its type."""
-
-    head: Accepted
-    event: Event
 
 
 @dataclass(slots=True)
@@ -71,34 +68,56 @@ def check(head: Accepted) -> Incoming:
     return Incoming(head, event)
 
 
-def record(connection: Connection, batch: Sequence[Incoming], now: datetime) -> Result:
-    """Record a batch (see the module). Raises UnknownStore; whatever it raises, nothing may be committed."""
-    heads = _heads(connection, batch)
-    spoken_of = {each.event.sale_id for each in batch if isinstance(each.event, SaleVoided | SaleReturned)}
-    known, about = event_log.known(connection, {each.head.event_id for each in batch} | spoken_of)
-    result, fresh, reused = _sort_out(batch, known)
-    history = [*(known[sale_id][0] for sale_id in spoken_of & known.keys()), *about]
-    book = _book(connection, heads, fresh, history)
-    decided = [_settle(each, book) for each in fresh]
-    _write(connection, heads, decided, reused=reused, book=book, now=now, result=result)
-    result.reopened += event_log.sequels(connection, result.repeated, CaseOpened.type)
+def record(connection: Connection, batch: Sequence[Incoming], now: datetime, *, commit: bool = False) -> Result:
+    """Record a batch (see the module), and commit with the last statement if told so.
+
+    Raises UnknownStore, NoRule, psycopg.Error and SQLAlchemyError; whatever it raises, nothing may be committed.
+    """
+    read = _Read(connection, batch)
+    result, fresh, reused = _sort_out(batch, read.known)
+    decided = [_settle(each, read.book) for each in fresh]
+    _write(connection, read, decided, reused=reused, now=now, result=result, commit=commit)
     return result
 
 
-def _heads(connection: Connection, batch: Sequence[Incoming]) -> dict[str, store.Head]:
-    """Lock the heads. A definition opens its own store; any other event of an unknown store is an error of its sender."""
-    opening = {each.head.store_id for each in batch if isinstance(each.event, StoreDefined)}
-    wanted = {each.head.store_id for each in batch}
-    heads = store.lock_heads(connection, wanted)
-    if opening - heads.keys():
-        store.open_stores(connection, opening - heads.keys())
-        heads = store.lock_heads(connection, wanted)
-    for each in batch:
-        head = heads.get(each.head.store_id)
-        catalogue = isinstance(each.event, ProductDefined) and each.head.store_id == CATALOGUE_STREAM
-        if head is None or (head.shop is None and not catalogue and each.head.store_id not in opening):
-            raise UnknownStore(each.head.store_id)
-    return heads
+class _Read:
+    """What the database knows that these events touch: the locked heads, the events it has already, and the book."""
+
+    def __init__(self, connection: Connection, batch: Sequence[Incoming]) -> None:
+        spoken_of = {each.event.sale_id for each in batch if isinstance(each.event, SaleVoided | SaleReturned)}
+        stores = {each.head.store_id for each in batch}
+        asked = [(chapter, statement) for chapter in CHAPTERS if (statement := chapter.reads(batch)) is not None]
+        heads, known, *rows = together(
+            connection,
+            [
+                store.heads_statement(stores),
+                event_log.known_statement({each.head.event_id for each in batch} | spoken_of),
+                *(statement for _, statement in asked),
+            ],
+        )
+        self.heads = self._heads(connection, batch, store.heads_of(heads))
+        self.known, about = event_log.known_of(known)
+        self.book = Book(shops={store_id: head.shop for store_id, head in self.heads.items() if head.shop is not None})
+        for (chapter, _), found in zip(asked, rows, strict=True):
+            chapter.fill(self.book, found)
+        store.remember(self.book, [*(self.known[sale_id][0] for sale_id in spoken_of & self.known.keys()), *about])
+        # A void names no SKU: what it moves are the lines of its sale.
+        undone = {(store_id, line.sku) for (store_id, _), sale in self.book.sales.items() for line in sale.lines or ()}
+        if undone:
+            fill_cells(self.book, *together(connection, [cells_statement(undone)]))
+
+    def _heads(self, connection: Connection, batch: Sequence[Incoming], heads: dict[str, store.Head]) -> dict[str, store.Head]:
+        """The heads. A definition opens its own store; any other event of an unknown store is an error of its sender."""
+        opening = {each.head.store_id for each in batch if isinstance(each.event, StoreDefined)}
+        if opening - heads.keys():
+            store.open_stores(connection, opening - heads.keys())
+            heads = store.heads_of(*together(connection, [store.heads_statement({each.head.store_id for each in batch})]))
+        for each in batch:
+            head = heads.get(each.head.store_id)
+            catalogue = isinstance(each.event, ProductDefined) and each.head.store_id == CATALOGUE_STREAM
+            if head is None or (head.shop is None and not catalogue and each.head.store_id not in opening):
+                raise UnknownStore(each.head.store_id)
+        return heads
 
 
 def _sort_out(
@@ -122,30 +141,14 @@ def _sort_out(
     return result, list(fresh.values()), reused
 
 
-def _book(connection: Connection, heads: dict[str, store.Head], fresh: Sequence[Incoming], history: Sequence[Recorded]) -> Book:
-    """Everything that the rules will look at for these events; `history` has the sales they speak of and what is about their sales."""
-    book = Book(
-        shops={store_id: head.shop for store_id, head in heads.items() if head.shop is not None},
-        levels={},
-        later_deltas=store.later_deltas(connection, _counted(fresh)),
-    )
-    store.remember(book, history)
-    named = {(each.head.store_id, sku) for each in fresh for sku in _skus(each.event)}
-    # A void names no SKU: what it moves are the lines of its sale.
-    undone = {(store_id, line.sku) for (store_id, _), sale in book.sales.items() for line in sale.lines or ()}
-    if named or undone:
-        store.load_cells(connection, book, named | undone)
-    return book
-
-
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """One event, what the rules say of it, every case that it opens, and the clock that its shop went by then."""
+    """One event, what the rules say of it, every case that it opens, and its shop as it was then."""
 
     incoming: Incoming
     decision: Decision
     cases: Sequence[Case]
-    zone: tzinfo
+    shop: Shop
 
 
 def _settle(each: Incoming, book: Book) -> _Decided:
@@ -158,41 +161,48 @@ def _settle(each: Incoming, book: Book) -> _Decided:
             cases.append(Case("oversell", f"{head.event_id}|oversell|{sku}", (head.event_id,), sku, {"on_hand": after}))
         if sku in book.unknown_skus:
             cases.append(Case("unknown_product", f"{head.store_id}|unknown_product|{sku}", (head.event_id,), sku))
-    return _Decided(each, decision, cases, _zone(book, head.store_id))
+    return _Decided(each, decision, cases, _shop(book, head.store_id))
 
 
-def _zone(book: Book, store_id: str) -> tzinfo:
-    shop = book.shops.get(store_id)
-    return UTC if shop is None else shop.zone
+def _shop(book: Book, store_id: str) -> Shop:
+    """The shop; the catalogue's stream, which is none, goes by UTC."""
+    return book.shops.get(store_id) or NOWHERE
 
 
 def _write(  # noqa: PLR0913 - the parts of one batch, put together once
     connection: Connection,
-    heads: dict[str, store.Head],
+    read: _Read,
     decided: Sequence[_Decided],
     *,
     reused: Sequence[tuple[Accepted, str, UUID]],
-    book: Book,
     now: datetime,
     result: Result,
+    commit: bool,
 ) -> None:
-    scribe = _Scribe(heads, now)
+    book = read.book
+    scribe = _Scribe(read.heads, now)
     candidates = {uuid5(CASES, case.key) for each in decided for case in each.cases} | {case_id for _, _, case_id in reused}
     there = event_log.known(connection, candidates)[0] if candidates else {}
     scribe.cases.update(there)
     for each in decided:
-        scribe.put(each.incoming.head, each.decision, each.zone)
+        scribe.put(each.incoming.head, each.decision, each.shop)
         for case in each.cases:
-            scribe.open_case(each.incoming.head.store_id, case, each.zone)
+            scribe.open_case(each.incoming.head.store_id, case, each.shop)
     for head, first, case_id in reused:
         details = {"first": first, "second": head.fingerprint, "type": head.type, "refused": head.data}
         case = Case("id_reuse", "", (head.event_id,), None, details)
-        scribe.open_case(head.store_id, case, _zone(book, head.store_id), case_id)
+        scribe.open_case(head.store_id, case, _shop(book, head.store_id), case_id)
         if case_id in there:
             result.reopened.append(there[case_id][0])
-    store.save(connection, book, scribe.events, scribe.fingerprints)
-    _save_definitions(connection, [each.incoming for each in decided if each.decision.outcome == "recorded"])
     result.recorded = scribe.events
+    result.reopened += event_log.sequels(connection, result.repeated, CaseOpened.type)
+    _save_definitions(connection, [each.incoming for each in decided if each.decision.outcome == "recorded"])
+    by_id = {event.event_id: event for event in scribe.events}
+    changed = [statement for chapter in CHAPTERS for statement in chapter.writes(book, by_id)]
+    if scribe.events:
+        changed.insert(0, store.save_statement(book, scribe.events, scribe.fingerprints))
+    if changed or commit:
+        together(connection, changed, commit=commit)
 
 
 class _Scribe:
@@ -206,9 +216,10 @@ class _Scribe:
         # A store's instants of recording never run backwards, whichever writer's clock they come from.
         self._now = {store_id: max(now, head.recorded_at or now) for store_id, head in heads.items()}
 
-    def put(self, head: Accepted, decision: Decision, zone: tzinfo) -> None:
+    def put(self, head: Accepted, decision: Decision, shop: Shop) -> None:
         self._seq[head.store_id] += 1
         self.fingerprints.append(head.fingerprint)
+        local_at = shop.local(head.effective_at)
         self.events.append(
             Recorded(
                 event_id=head.event_id,
@@ -220,7 +231,8 @@ class _Scribe:
                 received_at=head.received_at,
                 effective_at=head.effective_at,
                 recorded_at=self._now[head.store_id],
-                local_at=head.effective_at.astimezone(zone).replace(tzinfo=None),
+                local_at=local_at,
+                business_date=shop.business_date(local_at),
                 data=head.data,
                 actor=head.actor,
                 seq=self._seq[head.store_id],
@@ -232,7 +244,7 @@ class _Scribe:
             )
         )
 
-    def open_case(self, store_id: str, case: Case, zone: tzinfo, case_id: UUID | None = None) -> None:
+    def open_case(self, store_id: str, case: Case, shop: Shop, case_id: UUID | None = None) -> None:
         """Append the case unless the log or this batch has it already."""
         event_id = case_id or uuid5(CASES, case.key)
         if event_id in self.cases:
@@ -256,7 +268,7 @@ class _Scribe:
                 actor=WRITER,
             ),
             Decision(),
-            zone,
+            shop,
         )
 
 
@@ -270,17 +282,3 @@ def _save_definitions(connection: Connection, recorded: Iterable[Incoming]) -> N
         elif isinstance(each.event, ProductStocked):
             store.save_stocked(connection, each.head.store_id, each.event)
     store.save_products(connection, products)
-
-
-def _counted(fresh: Iterable[Incoming]) -> Iterable[tuple[str, str, datetime]]:
-    return (
-        (each.head.store_id, line.sku, each.head.effective_at)
-        for each in fresh
-        if isinstance(each.event, StockCounted)
-        for line in each.event.lines
-    )
-
-
-def _skus(event: Event) -> Iterable[str]:
-    lines: Sequence[Any] = getattr(event, "lines", ())
-    return (line.sku for line in lines)

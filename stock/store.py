@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 from unicodedata import combining, normalize
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, text, update
@@ -19,10 +18,10 @@ from sqlalchemy.dialects.postgresql import insert
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
 from events.sales import SaleRecorded, SaleVoided
 from infra import event_log
-from infra.database import json_rows
+from infra.database import Statement
 from schemas.envelope import Recorded
 from stock import tables
-from stock.book import Book, Shop
+from stock.book import Book, Shop, Unpriced
 from stock.decide import sold_lines
 from stock.rules import Level, Movement
 
@@ -39,41 +38,26 @@ class Head:
 DECIMAL = re.compile(r"(?<=\d)[.,](?=\d)")
 NO_WORD = re.compile(r"(?!(?<=\d)\.(?=\d))[\W_]")
 LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
-_LOCK = text("""
-    SELECT store_id, seq, recorded_at, timezone, oversell FROM store_head
-    WHERE store_id = ANY(CAST(:stores AS text[]))
+_LOCK = """
+    SELECT store_id, seq, recorded_at, timezone, oversell, day_ends FROM store_head
+    WHERE store_id = ANY(%(stores)s::text[])
     ORDER BY store_id
     FOR UPDATE
-""")
+"""
 _OPEN = text("INSERT INTO store_head (store_id) SELECT unnest(CAST(:stores AS text[])) ORDER BY 1 ON CONFLICT DO NOTHING")
-_CELLS = text("""
-    SELECT cell.store_id, cell.sku, l.on_hand, l.counted_at, l.count_id, p.sku IS NULL AS unknown
-    FROM json_to_recordset(CAST(:rows AS json)) AS cell(store_id text, sku text)
-    LEFT JOIN stock_level l ON l.store_id = cell.store_id AND l.sku = cell.sku
-    LEFT JOIN product p ON p.sku = cell.sku
-""")
-_LATER = text("""
-    SELECT cell.store_id, cell.sku, cell.at, later.units
-    FROM json_to_recordset(CAST(:rows AS json)) AS cell(store_id text, sku text, at timestamptz)
-    CROSS JOIN LATERAL (
-        SELECT sum(delta) AS units FROM stock_movement m
-        WHERE m.store_id = cell.store_id AND m.sku = cell.sku AND m.effective_at > cell.at
-    ) AS later
-    WHERE later.units IS NOT NULL
-""")
-_SAVE = text(f"""
+_SAVE = f"""
     WITH appended AS ({event_log.APPEND_SQL}), moved_heads AS ({event_log.MOVE_HEADS_SQL}), moved AS (
         INSERT INTO stock_movement (store_id, sku, effective_at, event_id, line, seq, type, delta, counted, recorded_at)
-        SELECT * FROM json_to_recordset(CAST(:movements AS json)) AS row(
+        SELECT * FROM json_to_recordset(%(movements)s::json) AS row(
             store_id text, sku text, effective_at timestamptz, event_id uuid, line smallint, seq bigint, type text, delta integer,
             counted integer, recorded_at timestamptz)
     )
     INSERT INTO stock_level (store_id, sku, on_hand, counted_at, count_id)
-    SELECT * FROM json_to_recordset(CAST(:levels AS json)) AS row(
+    SELECT * FROM json_to_recordset(%(levels)s::json) AS row(
         store_id text, sku text, on_hand bigint, counted_at timestamptz, count_id uuid)
     ON CONFLICT (store_id, sku) DO UPDATE
     SET on_hand = excluded.on_hand, counted_at = excluded.counted_at, count_id = excluded.count_id
-""")  # noqa: S608 - put together from constants
+"""  # noqa: S608 - put together from constants
 
 
 def open_stores(connection: Connection, store_ids: Iterable[str]) -> None:
@@ -81,31 +65,17 @@ def open_stores(connection: Connection, store_ids: Iterable[str]) -> None:
     connection.execute(_OPEN, {"stores": sorted(set(store_ids))})
 
 
-def lock_heads(connection: Connection, store_ids: Iterable[str]) -> dict[str, Head]:
-    """Lock the heads of these stores, always in the same order (unsorted, four writers had 7 deadlocks in 5 s). Unknown ones are absent."""
-    rows = connection.execute(_LOCK, {"stores": sorted(set(store_ids))})
+def heads_statement(store_ids: Iterable[str]) -> Statement:
+    """Lock the heads of these stores, always in the same order (unsorted, four writers had 7 deadlocks in 5 s)."""
+    return Statement(_LOCK, {"stores": sorted(set(store_ids))})
+
+
+def heads_of(rows: Iterable[Any]) -> dict[str, Head]:
+    """The rows of `heads_statement`; unknown stores are absent."""
     return {
-        row.store_id: Head(row.seq, row.recorded_at, None if row.timezone is None else Shop(ZoneInfo(row.timezone), row.oversell))
-        for row in rows
+        store_id: Head(seq, recorded_at, None if timezone is None else Shop.of(timezone, oversell, day_ends))
+        for store_id, seq, recorded_at, timezone, oversell, day_ends in rows
     }
-
-
-def load_cells(connection: Connection, book: Book, cells: Iterable[tuple[str, str]]) -> None:
-    """Put into the book the levels of these (store, SKU) cells, as far as there are any, and the SKUs that the catalogue doesn't have."""
-    for row in connection.execute(_CELLS, json_rows([{"store_id": store_id, "sku": sku} for store_id, sku in cells])):
-        if row.on_hand is not None:
-            book.levels[row.store_id, row.sku] = Level(row.on_hand, row.counted_at, row.count_id)
-        if row.unknown:
-            book.unknown_skus.add(row.sku)
-
-
-def later_deltas(connection: Connection, counted: Iterable[tuple[str, str, datetime]]) -> dict[tuple[str, str, datetime], int]:
-    """Units that moved after each (store, SKU, instant), by the ledger; those after which nothing moved are absent. Only counts ask."""
-    cells = sorted(set(counted))
-    if not cells:
-        return {}
-    rows = connection.execute(_LATER, json_rows([{"store_id": store_id, "sku": sku, "at": at} for store_id, sku, at in cells]))
-    return {(row.store_id, row.sku, row.at): int(row.units) for row in rows}
 
 
 def remember(book: Book, history: Iterable[Recorded]) -> None:
@@ -117,13 +87,11 @@ def remember(book: Book, history: Iterable[Recorded]) -> None:
             _remember_dependent(book, event, event.subject)
 
 
-def save(connection: Connection, book: Book, events: Sequence[Recorded], fingerprints: Sequence[str]) -> None:
+def save_statement(book: Book, events: Sequence[Recorded], fingerprints: Sequence[str]) -> Statement:
     """Write a batch: append its events, move the heads, write the movements and the levels that they made.
 
-    One statement for the four: each costs the process 0.2 ms of CPU and PostgreSQL a round trip, whatever is in it.
+    One statement for the four: each costs the process 0.2 ms of CPU and PostgreSQL a plan, whatever is in it.
     """
-    if not events:
-        return
     by_id = {event.event_id: event for event in events}
     cells = sorted(book.moved)
     moved = ((store_id, writer, each) for store_id, sku in cells for writer, each in book.moved[store_id, sku])
@@ -133,14 +101,14 @@ def save(connection: Connection, book: Book, events: Sequence[Recorded], fingerp
         "movements": [_movement_row(store_id, by_id[writer], each) for store_id, writer, each in moved],
         "levels": [_level_row(store_id, sku, book.levels[store_id, sku]) for store_id, sku in cells],
     }
-    connection.execute(_SAVE, {name: to_json(each).decode() for name, each in rows.items()})
+    return Statement(_SAVE, {name: to_json(each).decode() for name, each in rows.items()})
 
 
 def save_store(connection: Connection, store_id: str, event: StoreDefined) -> None:
     """The store as it is from now on."""
     row = event.model_dump()
     connection.execute(insert(tables.store).values(store_id=store_id, **row).on_conflict_do_update(index_elements=["store_id"], set_=row))
-    rules = {"timezone": event.timezone, "oversell": event.oversell}
+    rules = {"timezone": event.timezone, "oversell": event.oversell, "day_ends": event.day_ends}
     connection.execute(update(event_log.store_head).where(event_log.store_head.c.store_id == store_id).values(rules))
 
 
@@ -218,7 +186,7 @@ def _product_row(event: ProductDefined) -> dict[str, Any]:
 def _remember_sale(book: Book, event: Recorded) -> None:
     if event.type == SaleRecorded.type and event.outcome == "recorded":
         sale = book.sale(event.store_id, event.event_id)
-        sale.effective_at, sale.local_at = event.effective_at, event.local_at
+        sale.effective_at, sale.local_at, sale.business_date = event.effective_at, event.local_at, event.business_date
         sale.lines = sold_lines(SaleRecorded.model_validate(event.data).lines)
 
 
@@ -231,4 +199,4 @@ def _remember_dependent(book: Book, event: Recorded, sale_id: UUID) -> None:
         for line in lines:
             sale.returned[line["sku"]] += line["quantity"]
         if any(line["refund_cents"] is None for line in lines):
-            sale.unpriced.append((event.event_id, event.local_at, lines))
+            sale.unpriced.append(Unpriced(event.event_id, event.local_at, event.business_date, lines))

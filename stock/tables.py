@@ -16,6 +16,7 @@ store = Table(
     Column("currency", Text, nullable=False),
     Column("centre", Text),
     Column("oversell", Text, nullable=False),
+    Column("day_ends", Text, nullable=False, server_default="00:00"),
 )
 
 product = Table(

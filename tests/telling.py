@@ -23,7 +23,8 @@ from infra.topology import INTAKE, INTAKE_KEY
 from projections import PROJECTIONS
 from projections.checkpoint import checkpoint
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, encode_accepted, fingerprint, join
-from stock.record import Incoming, Result, check, record
+from stock.chapter import Incoming
+from stock.record import Result, check, record
 from stock.rules import Level, Movement, fold
 from stock.tables import stock_level, stock_movement
 from tests.sandbox import fresh_database
@@ -75,8 +76,10 @@ def logged(accepted: Accepted, **changed: Any) -> Recorded:  # noqa: ANN401 - an
         "seq": 1,
         "outcome": "recorded",
     }
+    parts |= changed
+    parts.setdefault("business_date", parts["local_at"].date())
     same = {name: getattr(accepted, name) for name in Recorded.__slots__ if hasattr(accepted, name) and name not in parts}
-    return Recorded(**(same | parts | changed))
+    return Recorded(**(same | parts))
 
 
 def sale(*lines: Line, if_insufficient: Literal["allow", "refuse"] | None = None) -> SaleRecorded:

@@ -18,12 +18,14 @@ from sqlalchemy import Engine
 
 from events.base import UnknownEventType
 from infra.consumer import Delivery
+from infra.database import brief_transaction
 from infra.dead_letters import Letter, park
 from infra.faults import is_transient
 from infra.publisher import ConfirmingPublisher
 from infra.topology import EVENTS, LIVE, RECORDED_KEY
 from schemas.envelope import BATCH_CONTENT_TYPE, MalformedEvent, Recorded, decode_accepted, encode_recorded, join, split
-from stock.record import Incoming, NotAllowed, Result, UnknownStore, check, record
+from stock.chapter import Incoming
+from stock.record import NotAllowed, Result, UnknownStore, check, record
 from workers import metrics
 from workers.letters import letter
 
@@ -114,8 +116,8 @@ class StockWriter:
                 return
 
     def _record(self, incoming: Sequence[Incoming]) -> Result:
-        with self._engine.begin() as connection:
-            return record(connection, incoming, self._now())
+        with brief_transaction(self._engine) as connection:
+            return record(connection, incoming, self._now(), commit=True)
 
     def _park(self, letters: Sequence[Letter]) -> None:
         if letters:

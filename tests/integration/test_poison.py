@@ -118,7 +118,7 @@ def test_an_event_that_fails_each_time_is_tried_alone_and_parked_and_its_neighbo
     poison = branch.told(sale(("apple", 1)))
     tries = [0]
 
-    def settling(each: recording.Incoming, *more: Any) -> Any:  # noqa: ANN401 - the writer's own
+    def settling(each: Incoming, *more: Any) -> Any:  # noqa: ANN401 - the writer's own
         if each.head.event_id == poison.event_id:
             tries[0] += 1
             raise ArithmeticError("a bug of ours")

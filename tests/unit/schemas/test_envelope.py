@@ -97,6 +97,7 @@ RECORDED = st.builds(
     effective_at=INSTANTS,
     recorded_at=INSTANTS,
     local_at=WALL_CLOCKS,
+    business_date=st.dates(),
     data=CONTENTS,
     actor=PRINTED,
     seq=st.integers(1, 2**63 - 1),
@@ -146,7 +147,7 @@ def placed(**changed: Any) -> dict[str, Any]:  # noqa: ANN401 - anything may be 
 
 
 REQUIRED = ("id", "source", "type", "time", "storeid", "data")
-REQUIRED_WHEN_RECORDED = (*REQUIRED, "actor", "seq", "outcome", "receivedat", "effectiveat", "recordedat", "localat")
+REQUIRED_WHEN_RECORDED = (*REQUIRED, "actor", "seq", "outcome", "receivedat", "effectiveat", "recordedat", "localat", "businessdate")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -286,6 +287,12 @@ ODD_PLACES: dict[str, tuple[object, ...]] = {
         5,
         "now",
         "2026-03-14T12:00:00Z",
+    ),
+    "businessdate": (
+        None,
+        5,
+        "today",
+        "2026-03-14T12:00:00",
     ),
     "effect": (
         5,

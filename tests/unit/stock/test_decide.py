@@ -275,7 +275,14 @@ def test_a_sale_settles_the_void_and_the_returns_that_came_before_it() -> None:
     decision = tell(sale(("apple", 2)), kept, SALE)
     assert decision.effect == {
         "voided_by": str(VOID),
-        "refunds": [{"return_id": str(RETURN), "local_at": "2026-03-14T18:00:00", "lines": [{"sku": "apple", "refund_cents": 250}]}],
+        "refunds": [
+            {
+                "return_id": str(RETURN),
+                "local_at": "2026-03-14T18:00:00",
+                "business_date": "2026-03-14",
+                "lines": [{"sku": "apple", "refund_cents": 250}],
+            }
+        ],
     }
     assert [(each.event_id, each.delta) for each in decision.movements] == [(SALE, -2), (VOID, 2)]
 
