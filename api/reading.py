@@ -6,15 +6,14 @@ be stale: when something changes, the key changes. Redis away means asking the d
 
 import asyncio
 import base64
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import structlog
 from pydantic_core import to_json
@@ -25,26 +24,44 @@ from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import metrics
+from api import metrics, workbook
+from api.locale import language_of
 from api.problems import Problem
 from api.security import visible_stores
+from api.tables import Separator, as_csv
 from api.tokens import Principal
+from api.workbook import Sheet, as_workbook
 from projections.standing import Standing
 
-AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+Form = Literal["json", "csv", "xlsx"]
+
 FIRST_YEAR, LAST_YEAR = 1900, 3000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-JSON, CSV = "application/json", "text/csv; charset=utf-8"
+MEDIA_TYPES: Final[dict[Form, str]] = {"json": "application/json", "csv": "text/csv; charset=utf-8", "xlsx": workbook.MEDIA_TYPE}
+EXPORTS_AT_ONCE: Final = 2
+"""Exports and explanations work for seconds; the other threads stay free for reads that take milliseconds."""
+MOST_KEPT_BYTES: Final = 1_048_576
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a read found. `after` is where the next page begins (None at the end); a single thing is its own `items`."""
+    """What a read found. `after` is where the next page begins (None at the end); a single thing is its own `items`.
+
+    `table` are the rows of CSV and workbook where they aren't the items.
+    """
 
     items: Sequence[Mapping[str, Any]] | Mapping[str, Any]
     after: Sequence[Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    table: Sequence[Mapping[str, Any]] | None = None
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """What stands in a table, row by row."""
+        if self.table is not None:
+            return self.table
+        return [self.items] if isinstance(self.items, Mapping) else self.items
 
 
 class Reader:
@@ -55,28 +72,43 @@ class Reader:
         self._redis = redis
         self._ttl_seconds = ttl_seconds
         self._timeout_seconds = timeout_seconds
+        self._exports = asyncio.Semaphore(EXPORTS_AT_ONCE)
 
     async def answer(
-        self, request: Request, who: Principal, standing: Callable[[Connection], Standing], find: Callable[[Connection], Page]
+        self,
+        request: Request,
+        who: Principal,
+        standing: Callable[[Connection], Standing],
+        find: Callable[[Connection], Page],
+        *,
+        sheet: Sheet | None = None,
+        long: bool = False,
     ) -> Response:
-        """The answer of `find`, with ETag and meta of `standing`; both run in one thread, each on the database only when needed."""
+        """The answer of `find`, with ETag and meta of `standing`; both run in threads, each on the database only when needed.
+
+        With a `sheet` it may be asked for as a workbook. `long` is work of seconds even as JSON: such answers wait for each other.
+        """
+        form = form_of(request, workbooks=sheet is not None)
         now = await asyncio.to_thread(self._with_connection, standing)
-        form = form_of(request)
         key = _key(request, who, now, form)
         headers = {"ETag": f'"{key}"', "Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Language, Authorization"}
         if _has(request, key):
             return Response(status_code=304, headers=headers)
         kept = await self._kept(key)
         if kept is None:
-            page = await asyncio.to_thread(self._with_connection, find)
-            kept = _written(request, page, now, form)
+
+            def work() -> bytes:
+                return _written(request, self._with_connection(find), now, form, sheet)
+
+            async with self._exports if long or form != "json" else nullcontext():
+                kept = await asyncio.to_thread(work)
             await self._keep(key, kept)
         link, _, body = kept.partition(b"\n")
         if link:
             headers["Link"] = link.decode()
-        if form == "csv":
-            headers["Content-Disposition"] = f'attachment; filename="{request.url.path.rsplit("/", 1)[-1]}.csv"'
-        return Response(body, headers=headers, media_type=CSV if form == "csv" else JSON)
+        if form != "json":
+            headers["Content-Disposition"] = f'attachment; filename="{_file_name(request)}.{form}"'
+        return Response(body, headers=headers, media_type=MEDIA_TYPES[form])
 
     def _with_connection(self, ask: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - whatever `ask` answers
         try:
@@ -104,7 +136,7 @@ class Reader:
         return kept
 
     async def _keep(self, key: str, answer: bytes) -> None:
-        if self._redis is None:
+        if self._redis is None or len(answer) > MOST_KEPT_BYTES:
             return
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -113,12 +145,28 @@ class Reader:
             log.warning("not_cached", error=f"{type(error).__name__}: {error}"[:200])
 
 
-def form_of(request: Request) -> Literal["json", "csv"]:
-    """JSON, unless CSV is asked for by ``?format=`` or by ``Accept``."""
+def form_of(request: Request, *, workbooks: bool = False) -> Form:
+    """JSON, unless CSV (or a workbook, where there are any) is asked for by ``?format=`` or ``Accept``. Raises Problem not_acceptable."""
+    forms: list[Form] = ["json", "csv", "xlsx"] if workbooks else ["json", "csv"]
     asked = request.query_params.get("format")
-    if asked not in {None, "json", "csv"}:
+    if asked is not None:
+        for form in forms:
+            if asked == form:
+                return form
         raise Problem("not_acceptable")
-    return "csv" if asked == "csv" or (asked is None and "text/csv" in request.headers.get("accept", "")) else "json"
+    accepted = request.headers.get("accept", "")
+    return next((form for form in forms[1:] if MEDIA_TYPES[form].partition(";")[0] in accepted), "json")
+
+
+def separator_of(request: Request) -> Separator:
+    """What stands between the cells of a CSV: a comma, unless ``?separator=;`` asks for a semicolon. Raises Problem not_acceptable."""
+    match request.query_params.get("separator", ","):
+        case ",":
+            return ","
+        case ";":
+            return ";"
+        case _:
+            raise Problem("not_acceptable")
 
 
 def after_of(cursor: str | None, *parts: Callable[[Any], Any]) -> tuple[Any, ...] | None:
@@ -172,41 +220,34 @@ def _has(request: Request, key: str) -> bool:
     return any(tag.strip().removeprefix("W/").strip('"') == key for tag in told.split(","))
 
 
-def _written(request: Request, page: Page, now: Standing, form: str) -> bytes:
+def _file_name(request: Request) -> str:
+    """``daily-sales_2026-11-01_2026-11-30``: the report and its days, in characters that every system takes."""
+    parts = request.url.path.rstrip("/").split("/")
+    name = "-".join(parts[-2:]) if parts[-1] == "explain" else parts[-1]
+    days = [request.query_params.get(each, "") for each in ("from", "to")]
+    return "_".join([re.sub(r"[^A-Za-z0-9._-]", "-", name), *(day for day in days if DAY.fullmatch(day))])
+
+
+def _written(request: Request, page: Page, now: Standing, form: Form, sheet: Sheet | None) -> bytes:
     """The Link header's line, then the body: what is cached is the whole answer."""
     link = b""
     if page.after is not None:
         cursor = base64.urlsafe_b64encode(to_json(list(page.after))).decode().rstrip("=")
         link = f'<{request.url.include_query_params(after=cursor).replace(scheme="", netloc="")}>; rel="next"'.encode()
     if form == "csv":
-        return link + b"\n" + as_csv(page.items if not isinstance(page.items, Mapping) else [page.items])
+        return (
+            link
+            + b"\n"
+            + as_csv(
+                page.rows,
+                separator_of(request),
+                amounts=sheet.amounts if sheet else (),
+                names=list(sheet.columns) if sheet else (),
+            )
+        )
+    if form == "xlsx" and sheet is not None:
+        language = language_of(request.headers.get("accept-language"))
+        return link + b"\n" + as_workbook(sheet, page.rows, now.meta(), language)
     meta = now.meta()
     content = {**page.items, "meta": meta} if isinstance(page.items, Mapping) else {"items": page.items, **page.extra, "meta": meta}
     return link + b"\n" + to_json(content)
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Rows as CSV with a header line; nested objects become ``name.fr`` columns, and no cell can run as a formula."""
-    flat = [_flat(row) for row in rows]
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(names)
-    writer.writerows([_cell(row.get(name)) for name in names] for row in flat)
-    return out.getvalue().encode()
-
-
-def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
-def _cell(value: Any) -> Any:  # noqa: ANN401 - any value of a row
-    if isinstance(value, str) and value.startswith(FORMULA) and not AMOUNT.fullmatch(value):
-        return f"'{value}"
-    return to_json(value).decode() if isinstance(value, list) else value
