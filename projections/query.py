@@ -48,6 +48,7 @@ class Question:
     stores: Collection[str] | None = None
     sku: str | None = None
     category: str | None = None
+    hour: int | None = None
     offset: int = 0
     limit: int | None = None
 
@@ -70,7 +71,7 @@ def grouping(projection: Projection, asked: Sequence[str]) -> list[str]:
 def answerable(projection: Projection, question: Question) -> bool:
     """Whether some table of the projection has all that the question groups and filters by."""
     try:
-        _table(projection, question)
+        table_for(projection, question)
     except NoSuchGroup:
         return False
     return True
@@ -78,7 +79,7 @@ def answerable(projection: Projection, question: Question) -> bool:
 
 def answer(connection: Connection, projection: Projection, question: Question) -> list[dict[str, Any]]:
     """The rows of a report: the dimensions grouped by, then every measure; money as decimal strings."""
-    table = _table(projection, question)
+    table = table_for(projection, question)
     terms = [(name, EXPRESSIONS.get(name, f"cell.{name}")) for name in question.group_by]
     figures = ", ".join(f"{_expression(measure)} AS {measure.name}" for measure in projection.measures)
     picked = "".join(f"{expression} AS {name}, " for name, expression in terms)
@@ -105,10 +106,13 @@ def _figure(value: Any, *, money: bool) -> Any:  # noqa: ANN401 - any column
     return int(value) if isinstance(value, Decimal) else value
 
 
-def _table(projection: Projection, question: Question) -> Table:
+def table_for(projection: Projection, question: Question) -> Table:
+    """The coarsest table that has all that the question groups and filters by. Raises NoSuchGroup with what no table has."""
     wanted = {NEEDS.get(name, name) for name in question.group_by}
     if question.sku or question.category:
         wanted.add("sku")
+    if question.hour is not None:
+        wanted.add("hour")
     if question.since or question.through:
         wanted.add("business_date")
     for table in projection.tables:
@@ -136,6 +140,8 @@ def _where(table: Table, question: Question) -> str:
         terms.append("cell.store_id = ANY(CAST(:stores AS text[]))")
     if question.sku is not None:
         terms.append("cell.sku = :sku")
+    if question.hour is not None:
+        terms.append("cell.hour = :hour")
     if question.category is not None:
         terms.append("(product.category_fr = :category OR product.category_en = :category)")
     return f" WHERE {' AND '.join(terms)}" if terms else ""
@@ -148,6 +154,7 @@ def _parameters(question: Question) -> dict[str, Any]:
         "stores": None if question.stores is None else sorted(question.stores),
         "sku": question.sku,
         "category": question.category,
+        "hour": question.hour,
         "limit": question.limit,
         "offset": question.offset,
     }
