@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 
 from events.cases import CaseKind
 from events.fields import Sku
-from schemas.envelope import Outcome
+from schemas.envelope import Outcome, instant_text
+from stock.counting import Tolerance
+from stock.restock import Restock
 from stock.rules import Level, Movement
 
 
@@ -94,12 +96,27 @@ class Decision:
     cases: tuple[Case, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a case was resolved, by which event, by whom and when."""
+
+    event_id: UUID
+    resolution: str
+    by: str
+    at: datetime
+
+    def told(self) -> dict[str, Any]:
+        """The same for whoever comes second."""
+        return {"event_id": str(self.event_id), "resolution": self.resolution, "by": self.by, "at": instant_text(self.at)}
+
+
 @dataclass(slots=True)
 class Book:
     """The state of every store that one batch touches.
 
     `later_deltas` has, for each (store, SKU, instant) that the batch counts, the units that the ledger moved after it. `moved` has
-    what the batch itself moves: (the event that wrote it, the movement) by store and SKU.
+    what the batch itself moves: (the event that wrote it, the movement) by store and SKU. `numbers` has the sale that bears a number
+    of a till (store, till, number), None when it can't be found any more; `settlements` the cases that the batch speaks of, by store.
     """
 
     shops: dict[str, Shop]
@@ -108,6 +125,10 @@ class Book:
     sales: dict[tuple[str, UUID], Sale] = field(default_factory=dict)
     later_deltas: Mapping[tuple[str, str, datetime], int] = field(default_factory=dict)
     moved: dict[tuple[str, str], list[tuple[UUID, Movement]]] = field(default_factory=dict)
+    numbers: dict[tuple[str, str, int], UUID | None] = field(default_factory=dict)
+    settlements: dict[tuple[str, UUID], Settlement | None] = field(default_factory=dict)
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    restocks: dict[UUID, Restock] = field(default_factory=dict)
 
     def level(self, store_id: str, sku: str) -> Level:
         """The level of a SKU in a store; nothing at all is a level of 0."""
@@ -129,10 +150,25 @@ class Book:
             changes[movement.sku] = (first, after.on_hand)
         return [(sku, before, after) for sku, (before, after) in changes.items()]
 
+    def expected(self, cell: tuple[str, str], at: datetime, count_id: UUID) -> int | None:
+        """How many units a count of that instant should find by what is known now.
+
+        None when nothing of the SKU was ever known, so nothing could be expected, or when a later count has told already.
+        """
+        level = self.levels.get(cell)
+        if level is None or (
+            level.counted_at is not None and level.count_id is not None and (at, count_id) < (level.counted_at, level.count_id)
+        ):
+            return None
+        return level.on_hand - self._later(cell, at)
+
     def _after(self, cell: tuple[str, str], level: Level, movement: Movement) -> Level:
         if movement.counted is None:
             return level.moved(movement.delta or 0, movement.effective_at)
-        later = self.later_deltas.get((*cell, movement.effective_at), 0) + sum(
-            each.delta or 0 for _, each in self.moved.get(cell, ()) if each.effective_at > movement.effective_at
-        )
+        later = self._later(cell, movement.effective_at)
         return level.counted(movement.counted, movement.effective_at, movement.event_id, later)
+
+    def _later(self, cell: tuple[str, str], at: datetime) -> int:
+        """Units that moved after an instant which the batch counts: by the ledger, and by the batch so far."""
+        moved = sum(each.delta or 0 for _, each in self.moved.get(cell, ()) if each.effective_at > at)
+        return self.later_deltas.get((*cell, at), 0) + moved

@@ -11,6 +11,7 @@ from infra.database import Statement
 from schemas.envelope import Recorded
 from stock.book import Book
 from stock.chapter import Incoming
+from stock.counting import findings
 
 _LATER = """
     SELECT cell.store_id, cell.sku, cell.at, later.units
@@ -30,10 +31,10 @@ class Counted:
         """The sums of the later movements; those after which nothing moved are absent."""
         cells = sorted(
             {
-                (each.head.store_id, line.sku, each.head.effective_at)
+                (each.head.store_id, found.sku, found.at)
                 for each in batch
                 if isinstance(each.event, StockCounted)
-                for line in each.event.lines
+                for found in findings(each.event, each.head)
             }
         )
         if not cells:

@@ -17,8 +17,10 @@ from events.catalogue import ProductDefined, ProductStocked, StoreDefined
 from events.fields import Sku
 from events.sales import SaleLine, SaleRecorded, SaleReturned, SaleVoided
 from events.stock import DeliveryReceived, StockAdjusted, StockCounted
-from schemas.envelope import Accepted
+from schemas.envelope import Accepted, instant_text
 from stock.book import Book, Case, Decision, Sale, Shop, SoldLine, Unpriced
+from stock.counting import Found, findings
+from stock.numbering import same_number
 from stock.rules import Movement
 
 NOTHING_TO_DO = Decision()
@@ -51,7 +53,8 @@ def record_sale(event: SaleRecorded, head: Accepted, book: Book) -> Decision:
     effect = _settled(sale)
     if sale.voided_by is not None:
         movements += _undone(sale, sale.voided_by)
-    return Decision(movements=movements, effect=effect, cases=_over_returned(sale, head.event_id, (head.event_id,)))
+    cases = (*_over_returned(sale, head.event_id, (head.event_id,)), *same_number(event, head, book))
+    return Decision(movements=movements, effect=effect, cases=cases)
 
 
 @decide.register
@@ -120,15 +123,11 @@ def receive_delivery(event: DeliveryReceived, head: Accepted, book: Book) -> Dec
 
 @decide.register
 def count_stock(event: StockCounted, head: Accepted, book: Book) -> Decision:
-    """What was counted is on hand from then on. The same SKU on several lines lay on several shelves: their sum was counted."""
-    del book
-    counted = Counter[Sku]()
-    for line in event.lines:
-        counted[line.sku] += line.counted
+    """What was counted is on hand from then on, each SKU from its own instant. Far from what was expected, it is a case."""
+    found = findings(event, head)
     return Decision(
-        movements=tuple(
-            Movement(sku, head.effective_at, head.event_id, n, counted=quantity) for n, (sku, quantity) in enumerate(counted.items())
-        )
+        movements=tuple(Movement(each.sku, each.at, head.event_id, n, counted=each.quantity) for n, each in enumerate(found)),
+        cases=tuple(case for each in found for case in _off(each, head, book)),
     )
 
 
@@ -183,6 +182,16 @@ def _undone(sale: Sale, void_id: UUID) -> tuple[Movement, ...]:
     if at is None or sale.lines is None:
         return ()
     return tuple(Movement(line.sku, at, void_id, n, delta=line.quantity) for n, line in enumerate(sale.lines))
+
+
+def _off(found: Found, head: Accepted, book: Book) -> tuple[Case, ...]:
+    """One case a count and SKU, with what was expected when the count was recorded; sales that come later may explain it."""
+    expected = book.expected((head.store_id, found.sku), found.at, head.event_id)
+    if expected is None or not book.tolerance.exceeded(expected, found.quantity):
+        return ()
+    figures = {"expected": expected, "counted": found.quantity, "variance": found.quantity - expected}
+    details = {**figures, "counted_at": instant_text(found.at)}
+    return (Case("count_variance", f"{head.event_id}|count_variance|{found.sku}", (head.event_id,), found.sku, details),)
 
 
 def _sold(sale: Sale) -> tuple[Counter[Sku], Counter[Sku]]:
