@@ -81,8 +81,8 @@ def answer(connection: Connection, projection: Projection, question: Question) -
     """The rows of a report: the dimensions grouped by, then every measure; money as decimal strings."""
     table = table_for(projection, question)
     terms = [(name, EXPRESSIONS.get(name, f"cell.{name}")) for name in question.group_by]
-    figures = ", ".join(f"{_expression(measure)} AS {measure.name}" for measure in projection.measures)
-    picked = "".join(f"{expression} AS {name}, " for name, expression in terms)
+    figures = ", ".join(f"{expression(measure)} AS {measure.name}" for measure in projection.measures)
+    picked = "".join(f"{term} AS {name}, " for name, term in terms)
     order = ", ".join(str(place + 1) for place in range(len(terms)))
     joined = " LEFT JOIN product ON product.sku = cell.sku" if _by_category(question) else ""
     # Every name here comes from the tables and measures that the code declares; what was asked travels as parameters.
@@ -92,7 +92,7 @@ def answer(connection: Connection, projection: Projection, question: Question) -
     )
     rows = connection.execute(text(statement), _parameters(question)).mappings()
     money = {measure.name for measure in projection.measures if measure.unit == "money"}
-    return [{name: _figure(value, money=name in money) for name, value in row.items()} for row in rows]
+    return [{name: figure(value, money=name in money) for name, value in row.items()} for row in rows]
 
 
 def money_text(cents: int | Decimal | None) -> str | None:
@@ -100,7 +100,8 @@ def money_text(cents: int | Decimal | None) -> str | None:
     return None if cents is None else f"{Decimal(cents).scaleb(-2):.2f}"
 
 
-def _figure(value: Any, *, money: bool) -> Any:  # noqa: ANN401 - any column
+def figure(value: Any, *, money: bool) -> Any:  # noqa: ANN401 - any column
+    """A value of the database as an answer has it: money as text, whole numbers whole."""
     if money:
         return money_text(value)
     return int(value) if isinstance(value, Decimal) else value
@@ -121,7 +122,8 @@ def table_for(projection: Projection, question: Question) -> Table:
     raise NoSuchGroup(", ".join(sorted(wanted)))
 
 
-def _expression(measure: Measure) -> str:
+def expression(measure: Measure) -> str:
+    """A measure's formula as SQL; what nothing was added to is 0."""
     return f"coalesce({measure.formula}, 0)" if measure.formula.startswith("sum(") else measure.formula
 
 
