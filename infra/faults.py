@@ -2,7 +2,7 @@
 
 import psycopg
 from psycopg import errors
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 PASSING = (
@@ -18,6 +18,7 @@ PASSING = (
     errors.OutOfMemory,
     errors.ReadOnlySqlTransaction,
 )
+UNANSWERED = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 def printable(words: str, most: int) -> str:
@@ -29,11 +30,10 @@ def is_transient(error: BaseException) -> bool:
     """Whether the database is away, busy or full: then the work is kept and done again later. Anything else is the work's own fault."""
     if isinstance(error, PoolTimeout):
         return True
-    if isinstance(error, DBAPIError):
-        if error.connection_invalidated:
-            return True
-        error = error.orig or error
-    if isinstance(error, PASSING):
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, PASSING):
         return True
     # Without an SQLSTATE the server never answered: the connection was refused or broke.
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and error.sqlstate is None
+    return isinstance(error, UNANSWERED) and getattr(cause, "sqlstate", None) is None

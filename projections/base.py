@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any, ClassVar, Literal
 
 from pydantic_core import to_json
-from sqlalchemy import BigInteger, Column, Connection, Date, PrimaryKeyConstraint, SmallInteger, Table, Text, TextClause, text
+from sqlalchemy import BigInteger, Column, Date, PrimaryKeyConstraint, SmallInteger, Table, Text
 
-from infra.database import metadata
+from infra.database import Statement, metadata
 from schemas.envelope import Recorded
 
 Key = tuple[Any, ...]
@@ -81,26 +81,26 @@ def bump(cells: Cells, key: Key, *amounts: int) -> None:
         found[place] += amount
 
 
-def add(connection: Connection, increments: Mapping[Table, Cells]) -> None:
+def add_statement(increments: Mapping[Table, Cells]) -> Statement | None:
     """Add increments to cell tables, all in one statement; keys sorted, so that competing projectors can't deadlock."""
     tables = tuple(table for table, cells in increments.items() if cells)
     if not tables:
-        return
-    names, statement = _add_statement(tables)
+        return None
+    names, sql = _add_sql(tables)
     rows = [
         [dict(zip(columns, (*key, *amounts), strict=True)) for key, amounts in sorted(increments[table].items())]
         for table, columns in zip(tables, names, strict=True)
     ]
-    connection.execute(statement, {f"rows_{place}": to_json(each).decode() for place, each in enumerate(rows)})
+    return Statement(sql, {f"rows_{place}": to_json(each).decode() for place, each in enumerate(rows)})
 
 
 @cache
-def _add_statement(tables: tuple[Table, ...]) -> tuple[list[tuple[str, ...]], TextClause]:
+def _add_sql(tables: tuple[Table, ...]) -> tuple[list[tuple[str, ...]], str]:
     # Plain strings: SQLAlchemy's own kind of names is slow to write.
     names = [tuple(str(column.name) for column in table.columns) for table in tables]
     parts = [_upsert(table, f"rows_{place}") for place, table in enumerate(tables)]
     earlier = ", ".join(f"part_{place} AS ({part})" for place, part in enumerate(parts[:-1]))
-    return names, text(f"WITH {earlier} {parts[-1]}" if earlier else parts[-1])
+    return names, f"WITH {earlier} {parts[-1]}" if earlier else parts[-1]
 
 
 def _upsert(table: Table, rows: str) -> str:
@@ -111,6 +111,6 @@ def _upsert(table: Table, rows: str) -> str:
     changed = ", ".join(f"{name} = cell.{name} + excluded.{name}" for name in names if name not in keys)
     return (
         f"INSERT INTO {table.schema}.{table.name} AS cell ({', '.join(names)}) "  # noqa: S608
-        f"SELECT * FROM json_to_recordset(CAST(:{rows} AS json)) AS row({columns}) "
+        f"SELECT * FROM json_to_recordset(%({rows})s::json) AS row({columns}) "
         f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
     )

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pydantic_core import to_json
 from sqlalchemy import BigInteger, CheckConstraint, Column, Connection, DateTime, Integer, PrimaryKeyConstraint, Table, Text, text
 
-from infra.database import metadata
+from infra.database import Statement, metadata, together
 from infra.faults import printable
 
 LIVE = 0
@@ -34,17 +35,17 @@ _OPEN = text("""
     ORDER BY projection, store_id
     ON CONFLICT DO NOTHING
 """)
-_LOCK = text("""
+_LOCK = """
     SELECT projection, store_id, seq, state FROM checkpoint
-    WHERE generation = :generation AND projection = ANY(CAST(:projections AS text[])) AND store_id = ANY(CAST(:stores AS text[]))
+    WHERE generation = %(generation)s AND projection = ANY(%(projections)s::text[]) AND store_id = ANY(%(stores)s::text[])
     ORDER BY projection, store_id
     FOR UPDATE
-""")
-_MOVE = text("""
+"""
+_MOVE = """
     UPDATE checkpoint SET seq = row.seq, moved_at = now()
-    FROM unnest(CAST(:projections AS text[]), CAST(:stores AS text[]), CAST(:seqs AS bigint[])) AS row(projection, store_id, seq)
-    WHERE checkpoint.generation = :generation AND checkpoint.projection = row.projection AND checkpoint.store_id = row.store_id
-""")
+    FROM json_to_recordset(%(marks)s::json) AS row(projection text, store_id text, seq bigint)
+    WHERE checkpoint.generation = %(generation)s AND checkpoint.projection = row.projection AND checkpoint.store_id = row.store_id
+"""
 _STALL = text("""
     UPDATE checkpoint SET state = 'stalled', error = :error, failed_seq = :seq, moved_at = now()
     WHERE projection = :projection AND generation = :generation AND store_id = :store_id AND seq = :seq - 1 AND state = 'live'
@@ -69,18 +70,10 @@ def lock(connection: Connection, projections: Iterable[str], stores: Iterable[st
     return found
 
 
-def move(connection: Connection, marks: Mapping[tuple[str, str], int]) -> None:
+def move_statement(marks: Mapping[tuple[str, str], int]) -> Statement:
     """Set the positions of locked checkpoints."""
-    if marks:
-        connection.execute(
-            _MOVE,
-            {
-                "generation": LIVE,
-                "projections": [projection for projection, _ in marks],
-                "stores": [store_id for _, store_id in marks],
-                "seqs": list(marks.values()),
-            },
-        )
+    rows = [{"projection": projection, "store_id": store_id, "seq": seq} for (projection, store_id), seq in marks.items()]
+    return Statement(_MOVE, {"generation": LIVE, "marks": to_json(rows).decode()})
 
 
 def stall(connection: Connection, projection: str, store_id: str, seq: int, error: str) -> None:
@@ -108,4 +101,5 @@ def behind(connection: Connection, projections: Iterable[str]) -> dict[str, int]
 
 
 def _locked(connection: Connection, wanted: Mapping[str, object]) -> dict[tuple[str, str], Mark]:
-    return {(row.projection, row.store_id): Mark(row.seq, row.state) for row in connection.execute(_LOCK, wanted)}
+    (rows,) = together(connection, [Statement(_LOCK, wanted)])
+    return {(projection, store_id): Mark(seq, state) for projection, store_id, seq, state in rows}

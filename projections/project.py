@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Engine, Table
 
 from infra import event_log
+from infra.database import brief_transaction, together
 from infra.faults import is_transient
 from projections import checkpoint
-from projections.base import PROJECTIONS, Cells, Projection, add
+from projections.base import PROJECTIONS, Cells, Projection, add_statement
 from schemas.envelope import Recorded
 
 CHUNK_EVENTS = 2_000
@@ -48,8 +49,8 @@ def follow(engine: Engine, arrived: Mapping[str, Sequence[Recorded]], through: M
 
 def _round(engine: Engine, arrived: Mapping[str, Sequence[Recorded]], goals: Mapping[str, int]) -> Progress:
     try:
-        with engine.begin() as connection:
-            return _advance(connection, list(PROJECTIONS.values()), arrived, goals)
+        with brief_transaction(engine) as connection:
+            return _advance(connection, list(PROJECTIONS.values()), arrived, goals, commit=True)
     except Exception as error:
         if is_transient(error):
             raise
@@ -57,7 +58,12 @@ def _round(engine: Engine, arrived: Mapping[str, Sequence[Recorded]], goals: Map
 
 
 def _advance(
-    connection: Connection, projections: Sequence[Projection], arrived: Mapping[str, Sequence[Recorded]], goals: Mapping[str, int]
+    connection: Connection,
+    projections: Sequence[Projection],
+    arrived: Mapping[str, Sequence[Recorded]],
+    goals: Mapping[str, int],
+    *,
+    commit: bool = False,
 ) -> Progress:
     progress = Progress()
     marks = checkpoint.lock(connection, [projection.name for projection in projections], goals)
@@ -79,8 +85,10 @@ def _advance(
                 progress.unfinished.add(store_id)
         increments.update(projection.increments(events))
         progress.applied = max(progress.applied, len(events))
-    add(connection, increments)
-    checkpoint.move(connection, moved)
+    added = add_statement(increments)
+    changes = ([checkpoint.move_statement(moved)] if moved else []) + ([added] if added else [])
+    if changes or commit:
+        together(connection, changes, commit=commit)
     return progress
 
 

@@ -13,8 +13,9 @@ from uuid import UUID
 from pydantic_core import from_json
 from sqlalchemy import Engine
 
+from infra.database import together
 from projections import PROJECTIONS
-from projections.base import add
+from projections.base import add_statement
 from schemas.envelope import Accepted
 from stock.record import check, record
 
@@ -37,12 +38,13 @@ WITH line AS (
     FROM store
     WHERE store_head.store_id = %(store_id)s AND store.store_id = store_head.store_id
     RETURNING store_head.store_id, store_head.seq, store_head.recorded_at,
-              %(effective_at)s::timestamptz AT TIME ZONE store.timezone AS local_at
+              %(effective_at)s::timestamptz AT TIME ZONE store.timezone AS local_at,
+              ((%(effective_at)s::timestamptz AT TIME ZONE store.timezone) - store.day_ends::interval)::date AS business_date
 ), logged AS (
     INSERT INTO event_log (store_id, seq, event_id, type, version, source, subject, occurred_at, received_at, effective_at,
-                           recorded_at, local_at, outcome, payload, actor, traceparent, fingerprint)
+                           recorded_at, local_at, business_date, outcome, payload, actor, traceparent, fingerprint)
     SELECT store_id, seq, %(event_id)s, %(type)s, %(version)s, %(source)s, NULL, %(occurred_at)s, %(received_at)s, %(effective_at)s,
-           recorded_at, local_at, 'recorded', %(payload)s::jsonb, %(actor)s, %(traceparent)s, %(fingerprint)s
+           recorded_at, local_at, business_date, 'recorded', %(payload)s::jsonb, %(actor)s, %(traceparent)s, %(fingerprint)s
     FROM head
 ), moved AS (
     INSERT INTO stock_movement (store_id, sku, effective_at, event_id, line, seq, type, delta, recorded_at)
@@ -55,23 +57,23 @@ WITH line AS (
     RETURNING level.sku, level.on_hand
 ), sold_by_day AS (
     INSERT INTO daily_sales.store_day AS day (store_id, business_date, sales, units, returned_units, revenue_cents)
-    SELECT store_id, local_at::date, 1, units, 0, cents FROM head, basket
+    SELECT store_id, business_date, 1, units, 0, cents FROM head, basket
     ON CONFLICT (store_id, business_date) DO UPDATE
     SET sales = day.sales + 1, units = day.units + excluded.units, revenue_cents = day.revenue_cents + excluded.revenue_cents
 ), sold_by_sku AS (
     INSERT INTO daily_sales.sku_day AS day (store_id, business_date, sku, sales, units, returned_units, revenue_cents)
-    SELECT store_id, local_at::date, sku, 1, units, 0, cents FROM head, cell
+    SELECT store_id, business_date, sku, 1, units, 0, cents FROM head, cell
     ON CONFLICT (store_id, business_date, sku) DO UPDATE
     SET sales = day.sales + 1, units = day.units + excluded.units, revenue_cents = day.revenue_cents + excluded.revenue_cents
 ), sold_by_hour AS (
     INSERT INTO hourly_sales.store_hour AS hour (store_id, business_date, hour, sales, units, revenue_cents)
-    SELECT store_id, local_at::date, extract(hour FROM local_at)::smallint, 1, units, cents FROM head, basket
+    SELECT store_id, business_date, extract(hour FROM local_at)::smallint, 1, units, cents FROM head, basket
     ON CONFLICT (store_id, business_date, hour) DO UPDATE
     SET sales = hour.sales + 1, units = hour.units + excluded.units, revenue_cents = hour.revenue_cents + excluded.revenue_cents
 ), performed AS (
     INSERT INTO store_performance.store_day AS day
            (store_id, business_date, sales, units, returns, returned_units, voids, revenue_cents, refunded_cents, voided_cents)
-    SELECT store_id, local_at::date, 1, units, 0, 0, 0, cents, 0, 0 FROM head, basket
+    SELECT store_id, business_date, 1, units, 0, 0, 0, cents, 0, 0 FROM head, basket
     ON CONFLICT (store_id, business_date) DO UPDATE
     SET sales = day.sales + 1, units = day.units + excluded.units, revenue_cents = day.revenue_cents + excluded.revenue_cents
 )
@@ -106,5 +108,5 @@ def record_fully(engine: Engine, event: Accepted, payload: bytes) -> None:
     incoming = check(replace(event, data=from_json(payload)))
     with engine.begin() as connection:
         recorded = record(connection, [incoming], datetime.now(UTC)).recorded
-        for projection in PROJECTIONS.values():
-            add(connection, projection.increments(recorded))
+        added = (add_statement(projection.increments(recorded)) for projection in PROJECTIONS.values())
+        together(connection, [statement for statement in added if statement is not None])
