@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, liter
 
 from stock.catalogue import holding
 from stock.tables import product, stock_level, stock_movement, store_product
+from stock.transit import in_transit
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Wanted:
 def levels(connection: Connection, wanted: Wanted, *, after: Sequence[str] | None, limit: int) -> list[dict[str, Any]]:
     """Levels by store and SKU. `status` is negative, out, low (at or below the reorder point) or ok."""
     status = status_of(stock_level.c.on_hand)
-    statement = cells(wanted, after).add_columns(stock_level, status.label("status")).limit(limit)
+    coming = in_transit(stock_level.c.store_id, stock_level.c.sku)
+    statement = cells(wanted, after).add_columns(stock_level, coming.label("in_transit"), status.label("status")).limit(limit)
     if wanted.status is not None:
         statement = statement.where(literal(wanted.status) == status)
     return [_level(row) for row in connection.execute(statement)]

@@ -12,25 +12,26 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from events.base import event_type
+from events.base import Event, event_type
 from events.cases import CaseOpened
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
+from events.restocks import OfRestock
 from events.sales import SaleReturned, SaleVoided
 from infra import event_log
 from infra.database import together
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, fingerprint
 from stock import store
-from stock.book import Book, Case, Decision, Shop
+from stock.book import CASES, Book, Case, Decision, Shop
 from stock.cells import Cells, cells_statement, fill_cells
 from stock.chapter import Chapter, Incoming
 from stock.counted import Counted
 from stock.decide import decide
+from stock.restocks import RestockLines, Restocks
 
-CASES = UUID("6a0c1d0e-6f0f-5d3b-9a44-8a2f0b7f3c11")
 WRITER = "/stock-writer"
 FORBIDDEN_FROM_OUTSIDE = frozenset({CaseOpened.type})
 NOWHERE = Shop(zone=ZoneInfo("UTC"))
-CHAPTERS: tuple[Chapter, ...] = (Cells(), Counted())
+CHAPTERS: tuple[Chapter, ...] = (Cells(), Counted(), Restocks(), RestockLines())
 
 
 class UnknownStore(LookupError):
@@ -61,11 +62,18 @@ def check(head: Accepted) -> Incoming:
         message = f"{head.type} is made by the stock writer alone"
         raise NotAllowed(message)
     event = event_type(head.type, head.version).model_validate(head.data)
-    # The subject is the sale that a void or a return speaks of, whatever a foreign publisher writes there.
-    subject = event.sale_id if isinstance(event, SaleVoided | SaleReturned) else None
+    # Whatever a foreign publisher writes there.
+    subject = _subject(event, head.event_id)
     if head.subject != subject:
         head = replace(head, subject=subject)
     return Incoming(head, event)
+
+
+def _subject(event: Event, event_id: UUID) -> UUID | None:
+    """What the event speaks of: the sale of a void or a return, the restock of a step; None for what speaks of itself."""
+    if isinstance(event, SaleVoided | SaleReturned):
+        return event.sale_id
+    return event.restock_id if isinstance(event, OfRestock) and event.restock_id != event_id else None
 
 
 def record(connection: Connection, batch: Sequence[Incoming], now: datetime, *, commit: bool = False) -> Result:

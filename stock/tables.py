@@ -69,7 +69,6 @@ stock_level = Table(
     Column("store_id", Text, nullable=False),
     Column("sku", Text, nullable=False),
     Column("on_hand", BigInteger, nullable=False),
-    Column("in_transit", BigInteger, nullable=False, server_default="0"),
     Column("counted_at", Instant),
     Column("count_id", Uuid),
     PrimaryKeyConstraint("store_id", "sku"),
