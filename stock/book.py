@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from events.cases import CaseKind
@@ -18,6 +18,8 @@ from schemas.envelope import Outcome, instant_text
 from stock.counting import Tolerance
 from stock.restock import Restock
 from stock.rules import Level, Movement
+
+CASES = UUID("6a0c1d0e-6f0f-5d3b-9a44-8a2f0b7f3c11")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ class Case:
     events: tuple[UUID, ...]
     sku: Sku | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+
+def case_id_of(key: str) -> UUID:
+    """The id of the case with that key."""
+    return uuid5(CASES, key)
 
 
 @dataclass(frozen=True, slots=True)
