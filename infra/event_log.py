@@ -63,6 +63,7 @@ event_log = Table(
 Index("ix_event_log_subject", event_log.c.subject, postgresql_where=event_log.c.subject.is_not(None))
 Index("ix_event_log_days", event_log.c.store_id, event_log.c.business_date, event_log.c.local_at, event_log.c.event_id)
 Index("ix_event_log_cases", event_log.c.store_id, event_log.c.seq, postgresql_where=text("type = 'case.opened'"))
+Index("ix_event_log_counts", event_log.c.store_id, event_log.c.seq, postgresql_where=text("type = 'stock.counted'"))
 
 store_head = Table(
     "store_head",

@@ -22,16 +22,18 @@ from infra.database import together
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, fingerprint
 from stock import store
 from stock.book import CASES, Book, Case, Decision, Shop
+from stock.cases import Cases
 from stock.cells import Cells, cells_statement, fill_cells
 from stock.chapter import Chapter, Incoming
 from stock.counted import Counted
 from stock.decide import decide
 from stock.restocks import RestockLines, Restocks
+from stock.tills import Tills
 
 WRITER = "/stock-writer"
 FORBIDDEN_FROM_OUTSIDE = frozenset({CaseOpened.type})
 NOWHERE = Shop(zone=ZoneInfo("UTC"))
-CHAPTERS: tuple[Chapter, ...] = (Cells(), Counted(), Restocks(), RestockLines())
+CHAPTERS: tuple[Chapter, ...] = (Cells(), Counted(), Restocks(), RestockLines(), Tills(), Cases())
 
 
 class UnknownStore(LookupError):

@@ -1,0 +1,186 @@
+"""Which sales does each till still owe, and since when is it silent?
+
+A till numbers its sales from 1, so a number below its highest that nobody has seen is a sale that hasn't come. One row a till holds all
+numbers seen as ranges; it is written under the lock of its store's head, so the ranges only ever grow.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import Column, Connection, DateTime, Index, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
+
+from events.sales import SaleRecorded
+from infra.database import Statement, metadata
+from schemas.envelope import Recorded
+from stock.book import Book, case_id_of
+from stock.chapter import Incoming
+from stock.numbering import case_key, number_of
+
+MOST_RANGES = 1_000
+"""Of one till. With more holes than that it is broken rather than late: the oldest are forgotten."""
+MOST_SEARCHED = 5
+"""Numbers of one batch whose first sale is looked for in the log; a till that numbers anew would have all of them looked for."""
+SEARCH_DAYS = 30
+"""How far before and after the second sale of a number the first one is looked for."""
+MOST_OWING = 20
+MOST_GAPS = 10
+OWES = "NOT isempty(seen) AND seen <> int8multirange(int8range(1, upper(seen)))"
+Instant = DateTime(timezone=True)
+
+till = Table(
+    "till",
+    metadata,
+    Column("store_id", Text, nullable=False),
+    Column("till_id", Text, nullable=False),
+    Column("seen", INT8MULTIRANGE, nullable=False),
+    Column("last_sale_at", Instant, nullable=False),
+    Column("last_heard_at", Instant, nullable=False),
+    PrimaryKeyConstraint("store_id", "till_id"),
+    postgresql_with={"fillfactor": "70"},
+)
+Index("ix_till_owing", till.c.store_id, till.c.till_id, postgresql_where=text(OWES))
+
+_TAKEN = """
+    WITH again AS (
+        SELECT told.*, row_number() OVER () AS place, (SELECT count(*) FROM unnest(t.seen)) AS ranges
+        FROM json_to_recordset(%(numbers)s::json) AS told(
+            event_id uuid, store_id text, till_id text, till_seq bigint, day date, case_id uuid)
+        JOIN till t ON t.store_id = told.store_id AND t.till_id = told.till_id AND t.seen @> told.till_seq
+        WHERE NOT EXISTS (SELECT FROM event_log e WHERE e.event_id = told.event_id)
+    )
+    SELECT again.store_id, again.till_id, again.till_seq, earlier.recorded, earlier.refused,
+           again.ranges >= %(most_ranges)s AS forgetful
+    FROM again LEFT JOIN LATERAL (
+        SELECT (array_agg(e.event_id) FILTER (WHERE e.outcome = 'recorded'))[1] AS recorded,
+               count(*) FILTER (WHERE e.outcome = 'refused') AS refused
+        FROM event_log e
+        WHERE again.place <= %(most_searched)s AND NOT EXISTS (SELECT FROM stock_case c WHERE c.case_id = again.case_id)
+          AND e.store_id = again.store_id
+          AND e.business_date BETWEEN again.day - %(days)s::int AND again.day + %(days)s::int AND e.type = 'sale.recorded'
+          AND e.payload @> jsonb_build_object('till_id', again.till_id, 'till_seq', again.till_seq)
+    ) AS earlier ON true
+"""
+_HEARD = f"""
+    INSERT INTO till AS t (store_id, till_id, seen, last_sale_at, last_heard_at)
+    SELECT * FROM json_to_recordset(%(tills)s::json) AS row(
+        store_id text, till_id text, seen int8multirange, last_sale_at timestamptz, last_heard_at timestamptz)
+    ON CONFLICT (store_id, till_id) DO UPDATE SET
+        seen = (
+            SELECT CASE WHEN count(*) > {MOST_RANGES}
+                        THEN range_agg(r) + int8multirange(int8range(1, lower((array_agg(r ORDER BY r DESC))[{MOST_RANGES}])))
+                        ELSE coalesce(range_agg(r), '{{}}') END
+            FROM unnest(t.seen + excluded.seen) AS r
+        ),
+        last_sale_at = greatest(t.last_sale_at, excluded.last_sale_at),
+        last_heard_at = greatest(t.last_heard_at, excluded.last_heard_at)
+"""  # noqa: S608 - put together from constants
+_SCOPE = "(CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))"
+_OWED = "(int8multirange(int8range(1, upper(seen))) - seen)"
+_MISSING = f"(SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest({_OWED}) AS r)"  # noqa: S608 - the same
+_OWING = text(f"""
+    SELECT store_id, till_id, {_MISSING} AS missing, lower({_OWED}) AS first_missing, last_heard_at, owing_count
+    FROM (
+        SELECT *, count(*) OVER () AS owing_count FROM till WHERE {OWES} AND {_SCOPE} ORDER BY store_id, till_id LIMIT {MOST_OWING}
+    ) AS owing
+    ORDER BY store_id, till_id
+""")  # noqa: S608 - put together from the constants above
+_TILLS = text(f"""
+    SELECT store_id, till_id, upper(seen) - 1 AS last_seq, coalesce(lower({_OWED}), upper(seen)) - 1 AS contiguous_through,
+           CASE WHEN isempty(seen) THEN 0 ELSE {_MISSING} END AS missing, last_sale_at, last_heard_at,
+           (SELECT coalesce(json_agg(json_build_object('from', lower(r), 'to', upper(r) - 1) ORDER BY r), '[]')
+            FROM (SELECT r FROM unnest({_OWED}) AS r WHERE NOT isempty(seen) ORDER BY r LIMIT {MOST_GAPS}) AS first) AS gaps
+    FROM till
+    WHERE {_SCOPE} AND (CAST(:store_id AS text) IS NULL OR (store_id, till_id) > (:store_id, :till_id))
+    ORDER BY store_id, till_id LIMIT :limit
+""")  # noqa: S608 - put together from the constants above
+
+
+class Owing(NamedTuple):
+    """How many tills owe sales, and the first of them with what they owe."""
+
+    count: int
+    tills: list[dict[str, Any]]
+
+
+class Tills:
+    """The numbers that tills gave the sales of a batch."""
+
+    def reads(self, batch: Sequence[Incoming]) -> Statement | None:
+        """Those numbers that were seen before, with the sale that bears them. Of an honest batch there are none."""
+        rows = []
+        for each in batch:
+            number = number_of(each.event, each.head) if isinstance(each.event, SaleRecorded) else None
+            if number is not None:
+                day = each.head.effective_at.date()
+                rows.append({"event_id": each.head.event_id, **number._asdict(), "day": day, "case_id": case_id_of(case_key(number))})
+        if not rows:
+            return None
+        bounds = {"most_ranges": MOST_RANGES, "most_searched": MOST_SEARCHED, "days": SEARCH_DAYS}
+        return Statement(_TAKEN, {"numbers": to_json(rows).decode(), **bounds})
+
+    def fill(self, book: Book, rows: Sequence[Any]) -> None:
+        """The numbers that are taken. One that only a refused sale bore is free, and so is one that may have been forgotten as a hole."""
+        for row in rows:
+            if row.recorded is not None or not (row.refused or row.forgetful):
+                book.numbers[row.store_id, row.till_id, row.till_seq] = row.recorded
+
+    def writes(self, book: Book, events: Mapping[UUID, Recorded]) -> Sequence[Statement]:
+        """What was heard of each till. A refused sale was heard too: its number is owed no more."""
+        del book
+        heard: dict[tuple[str, str], list[Recorded]] = {}
+        for event in events.values():
+            if event.type == SaleRecorded.type and event.data.get("till_id") is not None:
+                heard.setdefault((event.store_id, event.data["till_id"]), []).append(event)
+        if not heard:
+            return ()
+        return (Statement(_HEARD, {"tills": to_json([_heard(*place, sales) for place, sales in sorted(heard.items())]).decode()}),)
+
+
+def owing(connection: Connection, stores: Collection[str] | None) -> Owing:
+    """The tills of these stores (None: all) that owe sales: how many numbers are missing, and from which on."""
+    rows = connection.execute(_OWING, {"stores": _list(stores)}).mappings().all()
+    told = [{name: value for name, value in row.items() if name != "owing_count"} for row in rows]
+    return Owing(rows[0]["owing_count"] if rows else 0, [each | {"missing": int(each["missing"])} for each in told])
+
+
+def tills(
+    connection: Connection, stores: Collection[str] | None, *, silent_after_seconds: int, after: Sequence[str] | None, limit: int
+) -> list[dict[str, Any]]:
+    """Every till by store and name: the numbers that are missing below its highest (the first gaps), and since when it is silent."""
+    store_id, till_id = after or (None, None)
+    asked = {"stores": _list(stores), "store_id": store_id, "till_id": till_id, "limit": limit}
+    now = datetime.now(UTC)
+    return [_told(row, now, silent_after_seconds) for row in connection.execute(_TILLS, asked).mappings()]
+
+
+def _told(row: Mapping[Any, Any], now: datetime, silent_after_seconds: int) -> dict[str, Any]:
+    silent_seconds = max(0, int((now - row["last_heard_at"]).total_seconds()))
+    return {
+        **row,
+        "missing": int(row["missing"]),
+        "silent_seconds": silent_seconds,
+        "silent": silent_seconds >= silent_after_seconds,
+    }
+
+
+def _heard(store_id: str, till_id: str, sales: Sequence[Recorded]) -> dict[str, Any]:
+    return {
+        "store_id": store_id,
+        "till_id": till_id,
+        "seen": _ranges(sale.data["till_seq"] for sale in sales if sale.data.get("till_seq") is not None),
+        "last_sale_at": max(sale.effective_at for sale in sales),
+        "last_heard_at": max(sale.recorded_at for sale in sales),
+    }
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """As PostgreSQL reads them; it joins neighbours itself."""
+    return "{" + ",".join(f"[{number},{number + 1})" for number in numbers) + "}"
+
+
+def _list(stores: Collection[str] | None) -> list[str] | None:
+    return None if stores is None else sorted(stores)
