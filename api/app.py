@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from api import auth, events, health, live, pages, problems, reads, reports, users
+from api import auth, events, health, live, pages, problems, reads, reports, shelves, users
 from api.accounts import prepare_accounts
 from api.batch import PATH as BATCH_PATH
 from api.batch import BatchDesk
@@ -68,7 +68,17 @@ def create_app(config: Settings | None = None) -> FastAPI:
     )
     _assemble(app, config)
     shortcut = _take_commands(app)
-    for each in (auth.router, auth.keys_router, users.router, events.router, reads.router, reports.router(), live.router, health.router):
+    for each in (
+        auth.router,
+        auth.keys_router,
+        users.router,
+        events.router,
+        reads.router,
+        shelves.router,
+        reports.router(),
+        live.router,
+        health.router,
+    ):
         app.include_router(each)
     app.add_api_route("/asyncapi.json", lambda: asyncapi(VERSION), include_in_schema=False)
     app.add_api_route(EVERYTHING_ELSE, _no_such_route, methods=list(METHODS), include_in_schema=False)

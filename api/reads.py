@@ -16,7 +16,7 @@ from api.security import Guard, stores_to_read
 from api.tokens import Principal
 from events.fields import SKU, STORE_ID
 from projections.standing import Standing, log_standing
-from stock import catalogue, holdings, ledger
+from stock import catalogue, ledger
 
 router = APIRouter(prefix="/api/v2")
 
@@ -132,57 +132,6 @@ async def show_product(
         return Page(_one(catalogue.products(connection, catalogue.Wanted(sku=sku), after=None, limit=1), "unknown_product"))
 
     return await reader.answer(request, who, _whole_log(frozenset()), find)
-
-
-@router.get("/stock", summary="Stock", tags=["stock"], responses=LISTED)
-async def list_stock(
-    *,
-    request: Request,
-    who: Annotated[Principal, Depends(Guard("stock.read"))],
-    reader: Reading,
-    store: StoreFilter = None,
-    sku: SkuFilter = None,
-    search: Words = None,
-    status: Literal["ok", "low", "out", "negative"] | None = None,
-    limit: Limit = 50,
-    after: After = None,
-    form: Form = None,
-) -> Response:
-    """What is on hand, by store and SKU."""
-    del form
-    stores = stores_to_read(who, "stock.read", store)
-    place = after_of(after, text_part, text_part)
-    wanted = holdings.Wanted(stores=stores, sku=sku, search=search, status=status)
-
-    def find(connection: Connection) -> Page:
-        return paged(holdings.levels(connection, wanted, after=place, limit=limit + 1), limit, "store_id", "sku")
-
-    return await reader.answer(request, who, _whole_log(stores), find)
-
-
-@router.get("/stores/{store_id}/stock/{sku}/movements", summary="Mouvements de stock / Stock movements", tags=["stock"], responses=LISTED)
-async def list_movements(
-    *,
-    request: Request,
-    who: Annotated[Principal, Depends(Guard("stock.read"))],
-    store_id: StoreInPath,
-    sku: SkuInPath,
-    reader: Reading,
-    limit: Limit = 50,
-    after: After = None,
-    form: Form = None,
-) -> Response:
-    """The ledger of one SKU in one store, latest first."""
-    del form
-    place = after_of(after, instant_part, UUID, number_part)
-    only = frozenset({store_id})
-
-    def find(connection: Connection) -> Page:
-        _must_exist(connection, store_id)
-        rows = holdings.movements(connection, store_id, sku, after=place, limit=limit + 1)
-        return paged(rows, limit, "effective_at", "event_id", "line")
-
-    return await reader.answer(request, who, _whole_log(only), find)
 
 
 @router.get("/stores/{store_id}/sales", summary="Ventes d'un magasin / Sales of a store", tags=["sales"], responses=LISTED)

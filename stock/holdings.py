@@ -1,4 +1,4 @@
-"""How many of each SKU does every store hold right now, and how did it come to that?"""
+"""How many of each SKU does every store hold right now?"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, literal, select, tuple_
 
 from stock.catalogue import holding
-from stock.tables import product, stock_level, stock_movement, store_product
+from stock.tables import product, stock_level, store_product
 from stock.transit import in_transit
 
 
@@ -55,21 +55,6 @@ def status_of(on_hand: ColumnElement[int], reorder_point: ColumnElement[Any] = s
     """What so many units mean for a shop: negative, out, low (at or below its reorder point) or ok."""
     low = and_(reorder_point.is_not(None), on_hand <= reorder_point)
     return case((on_hand < 0, "negative"), (on_hand == 0, "out"), (low, "low"), else_="ok")
-
-
-def movements(connection: Connection, store_id: str, sku: str, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
-    """The ledger of one cell, latest first: each row moved `delta` units, or found `counted` units on the shelf."""
-    moved = stock_movement.c
-    statement = (
-        select(stock_movement)
-        .where(moved.store_id == store_id, moved.sku == sku)
-        .order_by(moved.effective_at.desc(), moved.event_id.desc(), moved.line.desc())
-        .limit(limit)
-    )
-    if after:
-        place = tuple_(*(literal(part) for part in after))
-        statement = statement.where(tuple_(moved.effective_at, moved.event_id, moved.line) < place)
-    return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def _level(row: Row[Any]) -> dict[str, Any]:
