@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from api.commands import LONGEST_KEY, Command
 from api.problem_docs import problem
 from api.security import SCHEME_NAME
+from api.workbook import MEDIA_TYPE as WORKBOOK
 from events.base import TYPES
 from events.fields import SKU, STORE_ID
 from infra.topology import EVENTS, FEED, INTAKE, INTAKE_KEY, RECORDED_KEY
@@ -94,6 +95,64 @@ LISTED: dict[int | str, dict[str, Any]] = {
         "content": {"application/json": {"schema": _LIST}, "text/csv": {"schema": {"type": "string"}}},
     },
     304: _UNCHANGED,
+}
+_TABLES: dict[str, Any] = {"text/csv": {"schema": {"type": "string"}}, WORKBOOK: {"schema": {"type": "string", "format": "binary"}}}
+REPORTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The rows; Link rel=next leads to the following page. CSV and XLSX hold the whole report unless `limit` is given.",
+        "content": {"application/json": {"schema": _LIST}, **_TABLES},
+    },
+    304: _UNCHANGED,
+    422: problem("`invalid_content`: every fault with its pointer; `too_many_rows`: an export of more than 100,000 rows"),
+}
+_FIGURE = {"type": ["integer", "string", "number", "null"]}
+_EXPLANATION = {
+    "type": "object",
+    "required": ["measure", "label", "formula", "unit", "reported", "recomputed", "agrees", "late_events", "events", "meta"],
+    "properties": {
+        "measure": {"type": "string"},
+        "label": {"type": "object", "properties": {"fr": {"type": "string"}, "en": {"type": "string"}}},
+        "formula": {"type": "string"},
+        "unit": {"type": "string"},
+        "additive": {"type": "boolean", "description": "Whether the contributions add up to the figure; a quotient has none."},
+        "reported": _FIGURE | {"description": "As the report has it."},
+        "recomputed": _FIGURE | {"description": "Folded from the log just now, over all the events, as far as the report has come."},
+        "agrees": {"type": "boolean"},
+        "event_count": {"type": "integer", "minimum": 0},
+        "late_events": {"type": "integer", "minimum": 0},
+        "events": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["event_id", "type", "seq", "store_id", "occurred_at", "recorded_at", "contribution", "late"],
+                "properties": {
+                    "event_id": {"type": "string", "format": "uuid"},
+                    "type": {"type": "string"},
+                    "store_id": {"type": "string"},
+                    "seq": {"type": "integer", "minimum": 1},
+                    "business_date": {"type": "string", "format": "date"},
+                    "occurred_at": {"type": "string", "format": "date-time"},
+                    "recorded_at": {"type": "string", "format": "date-time"},
+                    "late": {
+                        "type": "boolean",
+                        "description": "Recorded over an hour after it happened, or after the day it counts on ended.",
+                    },
+                    "contribution": _FIGURE,
+                    "amounts": {"type": "object", "additionalProperties": {"type": "integer"}},
+                },
+            },
+        },
+        "meta": _META,
+    },
+}
+EXPLAINED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The figure and one page of its events; Link rel=next leads to the following page",
+        "content": {"application/json": {"schema": _EXPLANATION}, **_TABLES},
+    },
+    304: _UNCHANGED,
+    404: problem("`unknown_report`"),
+    422: problem("`invalid_content`: every fault with its pointer; `too_much_to_explain`: made of more than 200,000 events"),
 }
 ONE: dict[int | str, dict[str, Any]] = {
     200: {

@@ -6,11 +6,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import Connection
 
-from api.document import LISTED
+from api import explain
+from api.document import REPORTED
+from api.explain import Hour
+from api.headings import sheet_of
 from api.problems import Fault, Problem
-from api.reading import Page, after_of, number_part
+from api.reading import Page, after_of, form_of, number_part
 from api.reads import After, Reading, Since, SkuFilter, StoreFilter, Through, Words, in_order
 from api.security import Guard, stores_to_read
+from api.texts import Text
 from api.tokens import Principal
 from projections import PROJECTIONS, Projection
 from projections.query import NoSuchGroup, Question, answer, answerable, dimensions, grouping
@@ -18,6 +22,7 @@ from projections.standing import projection_standing
 
 PERMISSION = "report.read"
 MOST_ROWS = 10_000
+MOST_EXPORTED_ROWS = 100_000
 
 
 def router() -> APIRouter:
@@ -31,8 +36,9 @@ def router() -> APIRouter:
             name=f"report_{projection.name.replace('-', '_')}",
             summary=projection.question,
             description=_description(projection),
-            responses=LISTED,
+            responses=REPORTED,
         )
+    made.include_router(explain.router)
     return made
 
 
@@ -53,15 +59,19 @@ def _endpoint(projection: Projection) -> Callable[..., Awaitable[Response]]:
         store: StoreFilter = None,
         sku: SkuFilter = None,
         category: Words = None,
+        hour: Hour = None,
         group_by: Annotated[list[str] | None, Query(max_length=8)] = None,
-        limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
+        limit: Annotated[int | None, Query(ge=1, le=MOST_ROWS)] = None,
         after: After = None,
-        form: Annotated[Literal["json", "csv"] | None, Query(alias="format")] = None,
+        form: Annotated[Literal["json", "csv", "xlsx"] | None, Query(alias="format")] = None,
+        separator: Annotated[Literal[",", ";"], Query(description="Of a CSV; a semicolon for a spreadsheet in French")] = ",",
     ) -> Response:
-        del form
+        del form, separator
         stores = stores_to_read(who, PERMISSION, store)
         in_order(since, through)
         start = int((after_of(after, number_part) or (0,))[0])
+        whole = limit is None and form_of(request, workbooks=True) != "json"
+        most = limit or (MOST_EXPORTED_ROWS if whole else MOST_ROWS)
         question = Question(
             group_by=_grouping(projection, group_by or ()),
             since=since,
@@ -69,8 +79,9 @@ def _endpoint(projection: Projection) -> Callable[..., Awaitable[Response]]:
             stores=stores,
             sku=sku,
             category=category,
+            hour=hour,
             offset=start,
-            limit=limit + 1,
+            limit=most + 1,
         )
 
         if not answerable(projection, question):
@@ -78,9 +89,18 @@ def _endpoint(projection: Projection) -> Callable[..., Awaitable[Response]]:
 
         def find(connection: Connection) -> Page:
             rows = answer(connection, projection, question)
-            return Page(rows[:limit], (start + limit,) if len(rows) > limit else None)
+            if whole and len(rows) > most:
+                raise Problem("too_many_rows", limit=most)
+            return Page(rows[:most], (start + most,) if len(rows) > most else None)
 
-        return await reader.answer(request, who, lambda connection: projection_standing(connection, projection.name, stores), find)
+        asked = {"from": since, "to": through, "store": store, "sku": sku, "category": category, "hour": hour}
+        return await reader.answer(
+            request,
+            who,
+            lambda connection: projection_standing(connection, projection.name, stores),
+            find,
+            sheet=sheet_of(projection.name, Text(projection.question, projection.question), question.group_by, projection.measures, asked),
+        )
 
     return report
 
@@ -95,7 +115,9 @@ def _grouping(projection: Projection, asked: Sequence[str]) -> list[str]:
 
 def _filters(question: Question) -> list[str]:
     """What of the question this report doesn't have: it keeps nothing by product."""
-    return [name for name, value in (("sku", question.sku), ("category", question.category)) if value] or ["group_by"]
+    return [
+        name for name, value in (("sku", question.sku), ("category", question.category), ("hour", question.hour)) if value is not None
+    ] or ["group_by"]
 
 
 def _description(projection: Projection) -> str:
@@ -108,7 +130,7 @@ def _told(projection: Projection) -> dict[str, Any]:
         "name": projection.name,
         "question": projection.question,
         "group_by": dimensions(projection),
-        "parameters": ["from", "to", "store", "sku", "category", "group_by", "limit", "after", "format"],
+        "parameters": ["from", "to", "store", "sku", "category", "hour", "group_by", "limit", "after", "format", "separator"],
         "measures": [
             {"name": each.name, "formula": each.formula, "unit": each.unit, "fr": each.fr, "en": each.en} for each in projection.measures
         ],

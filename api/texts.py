@@ -206,6 +206,20 @@ PROBLEMS: Final[dict[str, Entry]] = {
         422, "Dans le futur", "In the future", "L'instant indiqué est trop loin dans le futur.", "The time given is too far in the future."
     ),
     "too_old": _entry(422, "Trop ancien", "Too old", "L'instant indiqué est trop ancien.", "The time given is too long ago."),
+    "too_many_rows": _entry(
+        422,
+        "Trop de lignes",
+        "Too many rows",
+        "Ce rapport a plus de {limit} lignes. Choisissez une période plus courte, un magasin ou un autre regroupement.",
+        "This report has more than {limit} rows. Choose a shorter period, one store or another grouping.",
+    ),
+    "too_much_to_explain": _entry(
+        422,
+        "Trop d'événements",
+        "Too much to explain",
+        "Plus de {limit} événements peuvent composer ce chiffre. Choisissez une période plus courte ou un magasin.",
+        "More than {limit} events may make this figure. Choose a shorter period or one store.",
+    ),
     "too_many_requests": _entry(
         429,
         "Trop de tentatives",

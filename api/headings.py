@@ -1,0 +1,75 @@
+"""What stands above the columns of a report, in both languages?
+
+The columns that a report is grouped by have their headings here; a measure brings its own from the dictionary of measures.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from api.texts import Text
+from api.workbook import Column, Sheet
+from projections.base import Measure
+
+DIMENSIONS: Final[Mapping[str, Column]] = {
+    "business_date": Column(
+        Text("Jour", "Day"),
+        "date",
+        Text("Jour commercial du magasin, à son heure de fermeture près", "Business day of the shop, which ends at its closing hour"),
+    ),
+    "week": Column(Text("Semaine du", "Week of"), "date", Text("Le lundi de la semaine", "The Monday of the week")),
+    "month": Column(Text("Mois du", "Month of"), "date", Text("Le premier jour du mois", "The first day of the month")),
+    "hour": Column(Text("Heure", "Hour"), "hour", Text("Heure à l'horloge du magasin, de 0 à 23", "Hour of the shop's clock, 0 to 23")),
+    "store_id": Column(Text("Magasin", "Store")),
+    "sku": Column(Text("Article", "Product"), meaning=Text("Unité de gestion de stock (UGS)", "Stock keeping unit (SKU)")),
+    "category": Column(Text("Catégorie", "Category")),
+    "name.fr": Column(Text("Nom", "Name (French)")),
+    "name.en": Column(Text("Nom anglais", "Name")),
+    "reason": Column(Text("Motif", "Reason")),
+    "till_id": Column(Text("Caisse", "Till")),
+    "status": Column(Text("État", "Status")),
+}
+EVENTS: Final[dict[str, Column]] = {
+    "event_id": Column(Text("Événement", "Event")),
+    "type": Column(Text("Nature", "Type")),
+    "store_id": DIMENSIONS["store_id"],
+    "seq": Column(
+        Text("Rang", "Sequence"), "count", Text("Rang dans le journal du magasin, sans trou", "Place in the store's log, without gaps")
+    ),
+    "business_date": DIMENSIONS["business_date"],
+    "occurred_at": Column(Text("Survenu (UTC)", "Occurred (UTC)"), "date", Text("À l'horloge de la caisse", "By the till's clock")),
+    "recorded_at": Column(Text("Enregistré (UTC)", "Recorded (UTC)"), "date"),
+    "late": Column(
+        Text("En retard", "Late"),
+        meaning=Text(
+            "Enregistré plus d'une heure après l'événement, ou plus d'une heure après la fin du jour où il compte",
+            "Recorded more than an hour after it happened, or more than an hour after the end of the day that it counts on",
+        ),
+    ),
+    "contribution": Column(
+        Text("Part", "Contribution"), meaning=Text("Ce que l'événement ajoute au chiffre", "What it adds to the figure")
+    ),
+}
+FILTERS: Final[Mapping[str, Text]] = {
+    "from": Text("Du", "From"),
+    "to": Text("Au", "To"),
+    "store": Text("Magasin", "Store"),
+    "sku": Text("Article", "Product"),
+    "category": Text("Catégorie", "Category"),
+    "hour": Text("Heure", "Hour"),
+}
+
+
+def measured(measure: Measure) -> Column:
+    """The column of a measure: heading, unit, meaning and formula as the dictionary has them."""
+    return Column(Text(measure.name, measure.name), measure.unit, Text(measure.fr, measure.en), measure.formula)
+
+
+def sheet_of(name: str, question: Text, grouped_by: Iterable[str], measures: Iterable[Measure], asked: Mapping[str, Any]) -> Sheet:
+    """The workbook's frame for a report grouped like that; `asked` are the filters by name, None for those that nobody asked for."""
+    columns = {each: DIMENSIONS.get(each) or Column(Text(each, each)) for each in grouped_by}
+    return Sheet(name, question, columns | {each.name: measured(each) for each in measures}, filters(asked))
+
+
+def filters(asked: Mapping[str, Any]) -> list[tuple[Text, str]]:
+    """The filters that were asked for, with their headings."""
+    return [(FILTERS[name], str(value)) for name, value in asked.items() if value is not None]
