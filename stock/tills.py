@@ -102,7 +102,7 @@ _TILLS = text(f"""
 class Owing(NamedTuple):
     """How many tills owe sales, and the first of them with what they owe."""
 
-    count: int
+    tills_owing: int
     tills: list[dict[str, Any]]
 
 
