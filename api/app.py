@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from api import auth, events, health, live, pages, problems, reads, reports, shelves, users
+from api import audit, auth, events, health, live, pages, problems, reads, reports, shelves, users
 from api.accounts import prepare_accounts
 from api.batch import PATH as BATCH_PATH
 from api.batch import BatchDesk
@@ -26,6 +26,8 @@ from api.edge import Edge, Shortcut
 from api.intake import Intake
 from api.known import Known
 from api.reading import Reader
+from api.sessions import ANNOUNCED as ACCOUNTS
+from api.sessions import Sessions
 from api.tokens import tokens_of
 from infra.announcements import Announcements
 from infra.canary import Canary
@@ -72,6 +74,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
         auth.router,
         auth.keys_router,
         users.router,
+        audit.router,
         events.router,
         reads.router,
         shelves.router,
@@ -113,14 +116,18 @@ def _assemble(app: FastAPI, config: Settings) -> None:
     state.live = live.Live()
     state.reader = Reader(state.engine, state.redis, ttl_seconds=config.cache_ttl_seconds, timeout_seconds=config.redis_timeout_seconds)
 
+    state.sessions = Sessions(state.engine, state.tokens, state.publisher, state.live.leave)
+
     def heard(kind: str, content: dict[str, Any]) -> None:
         if kind == "outcomes":
             state.intake.heard(content["outcomes"])
         elif kind == "projected":
             state.known.heard(content["stores"])
             state.live.heard(content)
+        elif kind == ACCOUNTS:
+            state.sessions.heard(content)
 
-    state.announcements = Announcements(config.amqp_url, heard, name=NAME)
+    state.announcements = Announcements(config.amqp_url, heard, name=NAME, joined=state.sessions.joined)
 
 
 def _take_commands(app: FastAPI) -> Shortcut:
@@ -178,6 +185,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.live.close()
     await state.intake.drain()
     await state.announcements.close()
+    await state.sessions.close()
     await state.canary.close()
     await state.publisher.close()
     await state.redis.aclose()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.passwords import LONGEST
+from api.passwords import LONGEST, SHORTEST
 from api.problems import Problem, problem_responses
 from api.reception import Session, reception_of
 from api.security import Guard
@@ -44,6 +44,15 @@ class RefreshToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     refresh_token: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class PasswordChange(BaseModel):
+    """The present password and the one to come."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    current: Annotated[str, Field(min_length=1, max_length=LONGEST)]
+    new: Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST)]
 
 
 class Identity(BaseModel):
@@ -103,6 +112,19 @@ async def renew(request: Request, body: RefreshToken) -> Response:
 async def sign_out(request: Request, body: RefreshToken) -> None:
     """Close the session that this refresh token belongs to."""
     await reception_of(request).sign_out(body.refresh_token)
+
+
+@router.post(
+    "/password",
+    summary="Change one's own password",
+    dependencies=[Depends(takes(*JSON))],
+    response_model=TokenAnswer,
+    responses=problem_responses("unauthorized", "unsupported_media_type", "invalid_content", "too_many_requests", "overloaded"),
+)
+async def change_password(request: Request, body: PasswordChange, who: Annotated[Principal, Depends(Guard("self.change"))]) -> Response:
+    """Change the password of the account that the token speaks for. It is signed out everywhere; the answer has fresh tokens for here."""
+    address = request.client.host if request.client else ""
+    return _told(await reception_of(request).change_password(who.username, body.current, body.new, address), request)
 
 
 @router.get("/me", summary="Who am I", responses=problem_responses("unauthorized"))

@@ -37,7 +37,7 @@ class Live:
 
     def __init__(self) -> None:
         self._kept: deque[Announcement] = deque(maxlen=KEPT)
-        self._streams: set[asyncio.Queue[Announcement | None]] = set()
+        self._streams: dict[asyncio.Queue[Announcement | None], str] = {}
         self._closed = False
 
     def heard(self, announcement: Announcement) -> None:
@@ -49,18 +49,24 @@ class Live:
             else:
                 stream.put_nowait(announcement)
 
+    def leave(self, username: str) -> None:
+        """End that person's streams: the tokens they were opened with are refused."""
+        for stream in [stream for stream, name in self._streams.items() if name == username]:
+            self._end(stream)
+
     def close(self) -> None:
         """End every stream; the process is about to stop."""
         self._closed = True
         for stream in list(self._streams):
             self._end(stream)
 
-    async def stream(self, stores: frozenset[str] | None, last_id: str | None, until: float) -> AsyncIterator[bytes]:
-        """The events for these stores (None: all) after `last_id`, until the caller's token ends at `until` (seconds since 1970)."""
+    async def stream(self, who: Principal, stores: frozenset[str] | None, last_id: str | None) -> AsyncIterator[bytes]:
+        """The events for these stores (None: all) after `last_id`, until the caller's token ends."""
+        until = who.expires_at
         queue: asyncio.Queue[Announcement | None] = asyncio.Queue()
         for missed in self._since(last_id):
             queue.put_nowait(missed)
-        self._streams.add(queue)
+        self._streams[queue] = who.username
         metrics.live_streams.inc()
         try:
             # An id without content is remembered by the browser: it misses nothing even if it loses the line before the first event.
@@ -76,7 +82,7 @@ class Live:
                 if text := _written(found, stores):
                     yield text
         finally:
-            self._streams.discard(queue)
+            self._streams.pop(queue, None)
             metrics.live_streams.dec()
 
     @property
@@ -94,7 +100,7 @@ class Live:
         return missed
 
     def _end(self, stream: asyncio.Queue[Announcement | None]) -> None:
-        self._streams.discard(stream)
+        self._streams.pop(stream, None)
         stream.put_nowait(None)
 
 
@@ -105,7 +111,7 @@ async def follow(request: Request, who: Annotated[Principal, Depends(Guard("live
     if live.full:
         raise Problem("overloaded", headers={"Retry-After": "5"})
     stores = stores_to_read(who, "live.read", store)
-    stream = live.stream(stores, request.headers.get("last-event-id"), who.expires_at)
+    stream = live.stream(who, stores, request.headers.get("last-event-id"))
     return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 
 

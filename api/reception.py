@@ -17,11 +17,12 @@ from starlette.requests import Request
 
 from api.accounts import demonstration_account
 from api.passwords import Passwords
-from api.problems import Problem
+from api.problems import Fault, Problem
 from api.security import CHALLENGE
+from api.sessions import Sessions
 from api.throttle import InRedis, Throttle
 from api.tokens import Tokens
-from infra import accounts
+from infra import accounts, audit
 from infra.accounts import Account, ReusedTokenError
 from infra.settings import Settings
 
@@ -42,9 +43,10 @@ class Session:
 class Reception:
     """Where people sign in; one for a process."""
 
-    def __init__(self, settings: Settings, engine: Engine, tokens: Tokens, throttle: Throttle) -> None:
+    def __init__(self, settings: Settings, engine: Engine, tokens: Tokens, throttle: Throttle, sessions: Sessions) -> None:
         self.settings = settings
         self.passwords = Passwords()
+        self.sessions = sessions
         self._engine = engine
         self._tokens = tokens
         self._throttle = throttle
@@ -73,6 +75,37 @@ class Reception:
     async def sign_out(self, refresh_token: str) -> None:
         """Close the session of that token; nothing happens when there is none."""
         await self.transact(lambda connection: accounts.close_session(connection, _digest(refresh_token)))
+
+    async def change_password(self, username: str, current: str, new: str, address: str) -> Session:
+        """Give an account another password by the present one. Every session ends; the answer is the only one left.
+
+        Raises a `Problem`: 422 for a wrong present password, 429 while one has to wait, 503.
+        """
+        async with self.passwords.place():
+            await self._throttle.admit(username, address)
+            account = await self.transact(lambda connection: accounts.find(connection, username))
+            right = await self.passwords.matches(current, account.password_hash if account else None)
+            if account is None or not right or account.disabled:
+                await self._throttle.failed(username, address)
+                await self.transact(lambda connection: _note_password(connection, username, reason="wrong_password"))
+                raise Problem("invalid_content", errors=[Fault("/current", "wrong_password")])
+        await self._throttle.succeeded(username)
+        password_hash = await self.passwords.hash_of(new)
+
+        def step(connection: Connection) -> Account | None:
+            now = accounts.find(connection, username, lock=True)
+            if now is None or now.password_hash != account.password_hash:
+                return None
+            accounts.change(connection, username, {"password_hash": password_hash})
+            accounts.close_all_sessions(connection, username)
+            _note_password(connection, username)
+            return accounts.refuse_tokens(connection, username)
+
+        changed = await self.transact(step)
+        if changed is None:
+            raise _refusal("bad_credentials")
+        await self.sessions.refuse(changed)
+        return await self._open(changed)
 
     async def transact(self, step: Callable[[Connection], T]) -> T:
         """One transaction in a thread."""
@@ -115,7 +148,7 @@ class Reception:
             return None
 
     def _session(self, account: Account, refresh_token: str) -> Session:
-        return Session(account, self._tokens.issue(account.username, account.role, account.stores), refresh_token)
+        return Session(account, self._tokens.issue(account.username, account.role, account.stores, account.generation), refresh_token)
 
 
 def reception_of(request: Request) -> Reception:
@@ -124,13 +157,17 @@ def reception_of(request: Request) -> Reception:
     if not hasattr(state, "reception"):
         redis = getattr(state, "redis", None)
         shared = InRedis(redis, state.settings.redis_timeout_seconds) if redis else None
-        state.reception = Reception(state.settings, state.engine, state.tokens, Throttle(shared))
+        state.reception = Reception(state.settings, state.engine, state.tokens, Throttle(shared), state.sessions)
     reception: Reception = state.reception
     return reception
 
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+def _note_password(connection: Connection, username: str, reason: str | None = None) -> None:
+    audit.note(connection, actor=username, action="self.password", target=username, outcome="failed" if reason else "done", reason=reason)
 
 
 def _refusal(code: str) -> Problem:

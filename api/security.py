@@ -10,6 +10,7 @@ from fastapi import Security
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import HTTPConnection, Request
 
+from api.denials import note_denied
 from api.problems import Problem
 from api.tokens import BadTokenError, Principal, Tokens
 
@@ -48,15 +49,20 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "restock.read": _EVERYONE,
     "live.read": _EVERYONE,
     "self.read": _EVERYONE,
+    "self.change": _EVERYONE,
     "case.read": _HEADQUARTERS,
     "report.read": _HEADQUARTERS,
     "ops.read": _REPAIR,
     "ops.act": _REPAIR,
     "user.manage": _ADMIN,
+    "webhook.manage": _ADMIN,
 }
 
 # What concerns the whole chain needs a principal of all stores, whatever its role.
-WHOLE_CHAIN: Final = frozenset({"product.define", "store.define", "ops.read", "ops.act", "user.manage"})
+WHOLE_CHAIN: Final = frozenset({"product.define", "store.define", "ops.read", "ops.act", "user.manage", "webhook.manage"})
+
+# Who is refused one of these is noted in the audit log.
+WATCHED: Final = frozenset({"ops.act", "user.manage", "webhook.manage"})
 
 CHALLENGE: Final = 'Bearer realm="magasin"'
 SCHEME_NAME: Final = "bearer"
@@ -118,7 +124,12 @@ class Guard:
 
     async def __call__(self, request: Request, _token: Annotated[str | None, Security(_SCHEME)] = None) -> Principal:
         """Admit the caller of a FastAPI route; the unused parameter puts the scheme into the OpenAPI document."""
-        return self.admit(request)
+        try:
+            return self.admit(request)
+        except Problem as problem:
+            if problem.code == "forbidden" and self.permission in WATCHED:
+                await note_denied(request, self.permission)
+            raise
 
     def admit(self, connection: HTTPConnection) -> Principal:
         """The caller, if it may. Raises a 401 or 403 `Problem`."""

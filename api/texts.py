@@ -305,6 +305,7 @@ FAULTS: Final[dict[str, Text]] = {
     "idempotency_mismatch": Text(
         "Cet identifiant a déjà servi avec un autre contenu.", "This identifier was used before with other content."
     ),
+    "wrong_password": Text("Ce n'est pas le mot de passe actuel.", "This isn't the present password."),
     "invalid": Text("La valeur n'est pas valide.", "The value isn't valid."),
 }
 

@@ -1,7 +1,8 @@
 """Who does a bearer token speak for?
 
 Access tokens are RS256 JWTs that live for 15 minutes at most. Checking one costs 170-260 µs, so one that was checked is remembered until
-it expires: after that, knowing the caller is one look into a dictionary.
+it expires: after that, knowing the caller is one look into a dictionary. Refusing tokens before their time costs that look nothing: they
+carry the generation of their account, and what is refused is simply not remembered any more.
 """
 
 import time
@@ -61,9 +62,10 @@ class Tokens:
         self._keys = {key.kid: key.public}
         self._clock = clock
         self._checked: OrderedDict[str, Principal] = OrderedDict()
+        self._least_generation: dict[str, int] = {}
 
-    def issue(self, username: str, role: str, stores: Iterable[str]) -> str:
-        """A token for that account, valid from now on for `lifetime_seconds`."""
+    def issue(self, username: str, role: str, stores: Iterable[str], generation: int = 0) -> str:
+        """A token for that account, valid from now on for `lifetime_seconds` or until its generation is refused."""
         now = int(self._clock())
         claims = {
             "iss": ISSUER,
@@ -75,6 +77,7 @@ class Tokens:
             "nbf": now - SKEW_SECONDS,
             "exp": now + self.lifetime_seconds,
             "jti": str(uuid4()),
+            "gen": generation,
         }
         return jwt.encode(claims, self._key.private, ALGORITHM, headers={"kid": self._key.kid})
 
@@ -89,6 +92,15 @@ class Tokens:
             # All live equally long, so the one remembered first is about the next to expire.
             self._checked.popitem(last=False)
         return principal
+
+    def refuse_older(self, username: str, generation: int) -> bool:
+        """Refuse that account's tokens of earlier generations from now on; False when they were refused already."""
+        if generation <= self._least_generation.get(username, 0):
+            return False
+        self._least_generation[username] = generation
+        for token in [token for token, known in self._checked.items() if known.username == username]:
+            del self._checked[token]
+        return True
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys, as ``/.well-known/jwks.json`` shows them."""
@@ -121,6 +133,9 @@ class Tokens:
             or not 0 < expires - issued <= LONGEST_LIFE_SECONDS
             or expires - now > LONGEST_LIFE_SECONDS + SKEW_SECONDS
         ):
+            raise BadTokenError
+        generation = claims.get("gen", 0)
+        if type(generation) is not int or generation < self._least_generation.get(claims["sub"], 0):
             raise BadTokenError
         stores = frozenset(claims["stores"])
         if not all(isinstance(text, str) for text in (*stores, claims["sub"], claims["role"])):

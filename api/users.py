@@ -7,10 +7,11 @@ import structlog
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.audit import audited
 from api.auth import JSON, takes
 from api.passwords import LONGEST, SHORTEST
 from api.problems import Problem, problem_responses
@@ -127,7 +128,8 @@ async def create_user(request: Request, response: Response, body: NewUser, who: 
             raise Problem("account_exists")
         return accounts.find(connection, body.username)
 
-    made = _known(await reception.transact(step))
+    details = {"role": body.role, "stores": body.stores or ["*"]}
+    made = _known(await audited(_engine(request), who, "user.create", body.username, step, details=details))
     log.info("account_created", actor=who.username, username=made.username, role=made.role, stores=made.stores)
     response.headers["Location"] = f"{request.url.path}/{made.username}"
     return _told(made)
@@ -140,29 +142,60 @@ async def create_user(request: Request, response: Response, body: NewUser, who: 
     responses=problem_responses("unauthorized", "forbidden", "unknown_account", "last_admin", "unsupported_media_type", "invalid_content"),
 )
 async def change_user(request: Request, username: Username, body: UserChange, who: Administrator) -> User:
-    """Change role, stores, password or access. Disabling it or giving it a new password signs it out everywhere.
+    """Change role, stores, password or access. Access tokens that are out are refused from now on.
 
-    Access tokens that are out already stay good for the rest of their 15 minutes at most.
+    Disabling it or giving it a new password signs it out everywhere; after a change of role or stores its sessions renew themselves.
     """
     reception = reception_of(request)
     changes = body.model_dump(exclude_none=True)
+    details = {name: "changed" if name == "password" else value for name, value in changes.items()}
     if password := changes.pop("password", None):
         changes["password_hash"] = await reception.passwords.hash_of(password)
-    changed = _known(await reception.transact(lambda connection: _change(connection, username, changes)))
-    log.info("account_changed", actor=who.username, username=username, changed=sorted(changes))
+
+    def step(connection: Connection) -> Account:
+        return _change(connection, username, changes)
+
+    changed = await audited(_engine(request), who, "user.change", username, step, details=details)
+    if changes:
+        await reception.sessions.refuse(changed)
+    log.info("account_changed", actor=who.username, username=username, changed=sorted(details))
     return _told(changed)
 
 
-def _change(connection: Connection, username: str, changes: dict[str, Any]) -> Account | None:
+@router.post(
+    "/{username}/sign-out",
+    summary="Sign out everywhere",
+    status_code=204,
+    responses=problem_responses("unauthorized", "forbidden", "unknown_account", "invalid_content"),
+)
+async def sign_out_everywhere(request: Request, username: Username, who: Administrator) -> None:
+    """Close every session of an account and refuse its access tokens, at every API instance."""
+
+    def step(connection: Connection) -> Account:
+        changed = _known(accounts.refuse_tokens(connection, username))
+        accounts.close_all_sessions(connection, username)
+        return changed
+
+    changed = await audited(_engine(request), who, "user.sign_out", username, step)
+    await reception_of(request).sessions.refuse(changed)
+    log.info("account_signed_out", actor=who.username, username=username)
+
+
+def _change(connection: Connection, username: str, changes: dict[str, Any]) -> Account:
     """One transaction: nobody dismisses the last administrator, and a closed account has no session left."""
     if changes.get("disabled") or changes.get("role", "admin") != "admin":
         admins = accounts.active_admins(connection)
         if admins == [username]:
             raise Problem("last_admin")
-    changed = accounts.change(connection, username, changes)
+    changed = _known(accounts.change(connection, username, changes))
     if changes.get("disabled") or "password_hash" in changes:
         accounts.close_all_sessions(connection, username)
-    return changed
+    return _known(accounts.refuse_tokens(connection, username)) if changes else changed
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine
 
 
 def _known(account: Account | None) -> Account:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     Row,
     Table,
@@ -48,6 +49,9 @@ account = Table(
     Column("disabled", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    # Access tokens of an earlier generation are refused, whatever their time.
+    Column("generation", Integer, nullable=False, server_default=text("0")),
+    Column("generation_at", Instant),
     CheckConstraint("role IN ('caissier', 'gestionnaire', 'operateur', 'admin')", name="role"),
 )
 
@@ -67,7 +71,7 @@ Index("ix_refresh_token_family_id", refresh_token.c.family_id)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account; `stores` is ``("*",)`` for every store."""
+    """One account; `stores` is ``("*",)`` for every store. Its access tokens carry the `generation` in which they were issued."""
 
     username: str
     password_hash: str
@@ -75,6 +79,7 @@ class Account:
     stores: tuple[str, ...]
     disabled: bool
     created_at: datetime
+    generation: int
 
 
 class ReusedTokenError(Exception):
@@ -88,6 +93,7 @@ _COLUMNS: Final = (
     account.c.stores,
     account.c.disabled,
     account.c.created_at,
+    account.c.generation,
 )
 _STORE: Final = text("SELECT EXISTS (SELECT FROM store WHERE store_id = :store_id)")
 _STORES: Final = text("SELECT store_id FROM store ORDER BY store_id")
@@ -177,10 +183,24 @@ def close_all_sessions(connection: Connection, username: str) -> None:
     connection.execute(delete(refresh_token).where(refresh_token.c.username == username))
 
 
+def refuse_tokens(connection: Connection, username: str) -> Account | None:
+    """Begin a new generation: the access tokens that are out are refused from now on. Sessions stay open."""
+    return change(connection, username, {"generation": account.c.generation + 1, "generation_at": func.now()})
+
+
+def lately_refused(connection: Connection, *, within_seconds: int) -> dict[str, int]:
+    """The accounts whose present generation began lately, with its number: older tokens of the others have ended by themselves."""
+    since = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, within_seconds)
+    rows = connection.execute(select(account.c.username, account.c.generation).where(account.c.generation_at > since))
+    return {row.username: row.generation for row in rows}
+
+
 def _add_token(connection: Connection, username: str, family_id: UUID, token_hash: bytes, lifetime_seconds: int) -> None:
     expires_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, lifetime_seconds)
     connection.execute(insert(refresh_token).values(token_hash=token_hash, family_id=family_id, username=username, expires_at=expires_at))
 
 
 def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
-    return None if row is None else Account(row.username, row.password_hash, row.role, tuple(row.stores), row.disabled, row.created_at)
+    if row is None:
+        return None
+    return Account(row.username, row.password_hash, row.role, tuple(row.stores), row.disabled, row.created_at, row.generation)

@@ -20,11 +20,17 @@ log = structlog.get_logger(__name__)
 
 
 class Announcements:
-    """Calls `heard(type, body)` for each announcement, in the event loop, while connected; connects again by itself."""
+    """Calls `heard(type, body)` for each announcement, in the event loop, while connected; connects again by itself.
 
-    def __init__(self, url: str, heard: Callable[[str, dict[str, object]], None], *, name: str) -> None:
+    `joined` is called each time it has begun to listen: what was announced before that was missed.
+    """
+
+    def __init__(
+        self, url: str, heard: Callable[[str, dict[str, object]], None], *, name: str, joined: Callable[[], None] = lambda: None
+    ) -> None:
         self._broker = Broker(url, name=f"{name}-announcements")
         self._heard = heard
+        self._joined = joined
         self._task: asyncio.Task[None] | None = None
         self._connection: AbstractConnection | None = None
 
@@ -64,6 +70,7 @@ class Announcements:
                     over = asyncio.Event()
                     channel.close_callbacks.add(lambda *_: over.set())
             self._connection = connection
+            self._joined()
             backoff.reset()
             await over.wait()
         finally:

@@ -66,10 +66,13 @@ DOORS = {
     "POST /api/v2/auth/refresh": OPEN,
     "POST /api/v2/auth/logout": OPEN,
     "GET /api/v2/auth/me": Door(EVERYBODY, WHOLE),
+    "POST /api/v2/auth/password": Door(EVERYBODY, WHOLE),
     "GET /api/v2/users": Door("admin", WHOLE),
     "POST /api/v2/users": Door("admin", WHOLE),
     "GET /api/v2/users/{username}": Door("admin", WHOLE),
     "PATCH /api/v2/users/{username}": Door("admin", WHOLE),
+    "POST /api/v2/users/{username}/sign-out": Door("admin", WHOLE),
+    "GET /api/v2/ops/audit-log": Door("operator admin", WHOLE),
     # commands
     "POST /api/v2/stores/{store_id}/sales": Door(SHOP, PATH),
     "POST /api/v2/stores/{store_id}/sales/batch": Door(SHOP, PATH),
@@ -94,10 +97,10 @@ DOORS = {
     "GET /api/v2/cases": Door(HEADQUARTERS, FILTER),
     "GET /api/v2/reports": Door(HEADQUARTERS, WHOLE),
     "GET /api/v2/reports/{projection}": Door(HEADQUARTERS, FILTER),
+    "GET /api/v2/reports/{name}/explain": Door(HEADQUARTERS, FILTER),
     "GET /api/v2/live": Door(EVERYBODY, FILTER),
 }
 
-    "GET /api/v2/reports/{name}/explain": Door(HEADQUARTERS, FILTER),
 
 def nowhere(home: Path) -> Settings:
     """Settings whose servers are all away: a door decides before anything behind it is asked."""

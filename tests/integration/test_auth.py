@@ -21,6 +21,7 @@ from api.accounts import create_account, prepare_accounts
 from api.keys import make_once
 from api.passwords import hash_of
 from api.problems import install
+from api.sessions import Sessions
 from api.tokens import tokens_of
 from infra import accounts
 from infra.accounts import account, refresh_token
@@ -88,6 +89,7 @@ def application(settings: Settings, engine: Engine, *, redis_url: str | None) ->
 
     app = FastAPI(lifespan=lifespan)
     app.state.settings, app.state.engine, app.state.tokens = settings, engine, tokens_of(settings)
+    app.state.sessions = Sessions(engine, app.state.tokens, None, lambda _: None)
     for router in (auth.router, auth.keys_router, users.router):
         app.include_router(router)
     install(app)
@@ -316,7 +318,8 @@ def test_the_last_administrator_stays(client: TestClient, engine: Engine) -> Non
     with engine.begin() as connection:
         assert create_account(connection, "deputy", ANOTHER, "admin", ["*"])
     assert client.patch("/api/v2/users/root", headers=root, json={"disabled": True}).status_code == 200
-    assert client.patch("/api/v2/users/deputy", headers=root, json={"disabled": True}).status_code == 409
+    deputy = {"Authorization": "Bearer " + sign_in(client, "deputy", ANOTHER).json()["access_token"]}
+    assert client.patch("/api/v2/users/deputy", headers=deputy, json={"disabled": True}).status_code == 409
 
 
 def test_accounts_are_listed_page_by_page(client: TestClient) -> None:

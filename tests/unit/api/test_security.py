@@ -43,11 +43,13 @@ WHO_MAY = {
     "restock.read": "c m g o x",
     "live.read": "c m g o x",
     "self.read": "c m g o x",
+    "self.change": "c m g o x",
     "case.read": "m g o x",
     "report.read": "m g o x",
     "ops.read": "o x",
     "ops.act": "o x",
     "user.manage": "x",
+    "webhook.manage": "x",
 }
 
 
