@@ -87,22 +87,26 @@ class Desk:
             raw = await body_of(request)
             if command.needs is not None:
                 allow(who, command.needs(raw), store_id)
-            body = self._parsed(command, request, raw)
-            seconds = _wait_seconds(request)
+            body = self.parsed(command, request, raw)
+            seconds = wait_seconds(request)
             event, data = self._drafted(command, request, who, store_id, body, wanted=seconds > 0)
             if command.verify is not None:
                 command.verify(request, event)
             if event.subject is not None and _given_instant(command, body) is None:
                 await self._known.sale(store_id, event.subject)
-            if seconds == 0:
-                await self._intake.accept(event, data)
-                self._journal.note(event, request)
-                return _accepted(event)
-            outcome = await self._intake.accept_and_wait(event, data, seconds)
-            self._journal.note(event, request)
-            return _answered(event, outcome, seconds)
+            return await self.give(request, event, data, seconds)
 
         return handle
+
+    async def give(self, request: Request, event: Accepted, data: bytes, seconds: int, more: Mapping[str, Any] | None = None) -> Response:
+        """Hand an event to the broker; answers 202, or what became of it within so many seconds, with `more` members. Raises Problem."""
+        if seconds == 0:
+            await self._intake.accept(event, data)
+            self._journal.note(event, request)
+            return _accepted(event, more=more)
+        outcome = await self._intake.accept_and_wait(event, data, seconds)
+        self._journal.note(event, request)
+        return _answered(event, outcome, seconds, more or {})
 
     async def _stream(self, request: Request, command: Command, who: Principal) -> str:
         """The stream that the event belongs to. Raises Problem unknown_store, or whatever the command's own `stream` raises."""
@@ -115,7 +119,7 @@ class Desk:
             await self._known.store(store_id)
         return str(store_id)
 
-    def _parsed(self, command: Command, request: Request, body: bytes) -> Shape:
+    def parsed(self, command: Command, request: Request, body: bytes) -> Shape:
         """The body as its shape. Raises Problem with everything that is wrong with the request, not only with its shape."""
         faults = _faults_outside(command, request)
         try:
@@ -257,7 +261,7 @@ def event_id_of(key: str, store_id: str, *more: object) -> UUID:
     return uuid5(KEYS, "|".join((store_id, key, *map(str, more))))
 
 
-def _wait_seconds(request: Request) -> int:
+def wait_seconds(request: Request) -> int:
     """N of ``Prefer: wait=N``, at most 10; 0 when it isn't asked for or can't be read (RFC 7240: then it is ignored)."""
     if "prefer" in request.headers:
         for preference in ",".join(request.headers.getlist("prefer")).split(","):
@@ -270,18 +274,20 @@ def _location(event: Accepted) -> str:
     return f"/api/v2/events/{event.event_id}"
 
 
-def _accepted(event: Accepted, headers: Mapping[str, str] | None = None) -> Response:
+def _accepted(event: Accepted, headers: Mapping[str, str] | None = None, more: Mapping[str, Any] | None = None) -> Response:
     content = b'{"event_id":"%b","status":"accepted","store_id":"%b"}' % (str(event.event_id).encode(), event.store_id.encode())
+    if more:
+        content = content[:-1] + b"," + to_json(dict(more))[1:]
     return Response(content, 202, {"location": _location(event), **(headers or {})}, JSON)
 
 
-def _answered(event: Accepted, outcome: Outcome | None, seconds: int) -> Response:
+def _answered(event: Accepted, outcome: Outcome | None, seconds: int, more: Mapping[str, Any]) -> Response:
     applied = {"Preference-Applied": f"wait={seconds}"}
     if outcome is None:
-        return _accepted(event, applied)
+        return _accepted(event, applied, more)
     match outcome["outcome"]:
         case "recorded":
-            content = {"event_id": event.event_id, "status": "recorded", "store_id": event.store_id, "seq": outcome["seq"]}
+            content = {"event_id": event.event_id, "status": "recorded", "store_id": event.store_id, "seq": outcome["seq"], **more}
             return Response(to_json(content), 201, {"location": _location(event), **applied}, JSON)
         case "refused":
             members = {"event_id": str(event.event_id), "seq": outcome["seq"], **(outcome.get("effect") or {})}
