@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from api import audit, auth, events, health, live, pages, problems, reads, reports, shelves, users
+from api import audit, auth, cases, counts, events, health, live, pages, problems, reads, reports, shelves, tills, users
 from api.accounts import prepare_accounts
 from api.batch import PATH as BATCH_PATH
 from api.batch import BatchDesk
@@ -78,6 +78,9 @@ def create_app(config: Settings | None = None) -> FastAPI:
         events.router,
         reads.router,
         shelves.router,
+        counts.router,
+        cases.router,
+        tills.router,
         reports.router(),
         live.router,
         health.router,

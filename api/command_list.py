@@ -5,7 +5,10 @@ from typing import Any
 
 from starlette.requests import Request
 
+from api.cases import case_in_path, still_open, stream_of_case
 from api.commands import Command, sale_of
+from api.counts import BLINDLY, instants_of, permission_of
+from events.cases import CaseResolved
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
 from events.sales import SaleRecorded, SaleReturned, SaleVoided
 from events.stock import DeliveryReceived, StockAdjusted, StockCounted
@@ -21,6 +24,10 @@ def _of_sale(request: Request, body: Any) -> Mapping[str, Any]:  # noqa: ANN401 
 
 def _of_sku(request: Request, _body: object) -> Mapping[str, Any]:
     return {"sku": request.path_params["sku"]}
+
+
+def _of_case(request: Request, _body: object) -> Mapping[str, Any]:
+    return {"case_id": case_in_path(request)}
 
 
 RECORD_SALE = Command(
@@ -71,7 +78,9 @@ COMMANDS = (
         method="POST",
         body=ask.CountStock,
         event=StockCounted,
-        permission="stock.count",
+        permission=BLINDLY,
+        needs=permission_of,
+        instants=instants_of,
         summary="Compter le stock / Count stock",
         id_field="count_id",
         time_field="counted_at",
@@ -84,6 +93,18 @@ COMMANDS = (
         permission="delivery.record",
         summary="Recevoir une livraison / Receive a delivery",
         id_field="delivery_id",
+    ),
+    Command(
+        path="/api/v2/cases/{case_id}/resolve",
+        method="POST",
+        body=ask.ResolveCase,
+        event=CaseResolved,
+        permission="case.resolve",
+        summary="Régler un dossier d'écart / Resolve a discrepancy case",
+        id_field="resolution_id",
+        adds=_of_case,
+        stream=stream_of_case,
+        verify=still_open,
     ),
     Command(
         path=STORE,

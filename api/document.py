@@ -17,11 +17,13 @@ from events.fields import SKU, STORE_ID
 from infra.topology import EVENTS, FEED, INTAKE, INTAKE_KEY, RECORDED_KEY
 from schemas.envelope import dataschema
 from schemas.requests import RecordSale, RecordSales
+from stock.tills import MOST_OWING
 
 NAMES: dict[str, dict[str, Any]] = {
     "store_id": {"type": "string", "pattern": STORE_ID},
     "sku": {"type": "string", "pattern": SKU},
     "sale_id": {"type": "string", "format": "uuid"},
+    "case_id": {"type": "string", "format": "uuid"},
 }
 REFS = "#/components/schemas/{model}"
 ACCEPTED: dict[str, Any] = {
@@ -73,12 +75,29 @@ META: dict[str, Any] = {
     "title": "Meta",
     "description": "How fresh an answer is, and whether it is whole.",
     "type": "object",
-    "required": ["as_of", "lag_seconds", "complete", "stalled_stores", "timezone"],
+    "required": ["as_of", "lag_seconds", "complete", "stalled_stores", "owing", "owing_count", "timezone"],
     "properties": {
         "as_of": {"type": ["string", "null"], "format": "date-time", "description": "Everything recorded up to then is in the answer."},
         "lag_seconds": {"type": "number", "minimum": 0, "description": "The age of the oldest event that isn't."},
         "complete": {"type": "boolean"},
         "stalled_stores": {"type": "array", "items": {"type": "string"}},
+        "owing": {
+            "type": "array",
+            "maxItems": MOST_OWING,
+            "description": "Tills that numbered sales which haven't come, for figures that are made of sales.",
+            "items": {
+                "type": "object",
+                "required": ["store_id", "till_id", "missing", "first_missing", "last_heard_at"],
+                "properties": {
+                    "store_id": {"type": "string"},
+                    "till_id": {"type": "string"},
+                    "missing": {"type": "integer", "minimum": 1},
+                    "first_missing": {"type": "integer", "minimum": 1},
+                    "last_heard_at": {"type": "string", "format": "date-time"},
+                },
+            },
+        },
+        "owing_count": {"type": "integer", "minimum": 0, "description": "How many tills owe sales; `owing` has the first of them."},
         "timezone": {"type": "string"},
     },
 }

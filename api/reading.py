@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import metrics, workbook
+from api.completeness import completed
 from api.locale import language_of
 from api.problems import Problem
 from api.security import visible_stores
@@ -89,7 +90,7 @@ class Reader:
         With a `sheet` it may be asked for as a workbook. `long` is work of seconds even as JSON: such answers wait for each other.
         """
         form = form_of(request, workbooks=sheet is not None)
-        now = await asyncio.to_thread(self._with_connection, standing)
+        now = await asyncio.to_thread(self._with_connection, completed(request, who, standing))
         key = _key(request, who, now, form)
         headers = {"ETag": f'"{key}"', "Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Language, Authorization"}
         if _has(request, key):

@@ -156,7 +156,7 @@ async def list_sales(
     wanted = ledger.Wanted(store_id=store_id, since=since, through=through, till_id=till, status=status)
 
     def find(connection: Connection) -> Page:
-        _must_exist(connection, store_id)
+        store_must_exist(connection, store_id)
         rows = ledger.sales(connection, wanted, after=place, limit=limit + 1)
         return paged(rows, limit, "business_date", "local_at", "sale_id", hidden="local_at")
 
@@ -178,39 +178,14 @@ async def show_sale(
     return await reader.answer(request, who, _whole_log(frozenset({store_id})), find)
 
 
-@router.get("/cases", summary="Dossiers d'écart / Discrepancy cases", tags=["cases"], responses=LISTED)
-async def list_cases(
-    *,
-    request: Request,
-    who: Annotated[Principal, Depends(Guard("case.read"))],
-    reader: Reading,
-    store: StoreFilter = None,
-    kind: Annotated[str | None, Query(max_length=32, pattern=PRINTABLE)] = None,
-    status: Literal["open", "resolved"] | None = None,
-    limit: Limit = 50,
-    after: After = None,
-    form: Form = None,
-) -> Response:
-    """What contradicts itself, by store and in the order of discovery."""
-    del form
-    stores = stores_to_read(who, "case.read", store)
-    place = after_of(after, text_part, number_part)
-
-    def find(connection: Connection) -> Page:
-        if status == "resolved":
-            return Page([])
-        return paged(ledger.cases(connection, stores, kind, after=place, limit=limit + 1), limit, "store_id", "seq")
-
-    return await reader.answer(request, who, _whole_log(stores), find)
-
-
 def in_order(since: date | None, through: date | None) -> None:
     """Raise Problem when the days asked for end before they begin."""
     if since and through and through < since:
         raise Problem("invalid_content", errors=[Fault("/query/to", "wrong_order")])
 
 
-def _must_exist(connection: Connection, store_id: str) -> None:
+def store_must_exist(connection: Connection, store_id: str) -> None:
+    """Raise Problem unknown_store."""
     _one(catalogue.stores(connection, frozenset({store_id}), after=None, limit=1), "unknown_store")
 
 

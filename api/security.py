@@ -36,6 +36,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "restock.ship": _MANAGE,
     "stock.adjust": _MANAGE,
     "stock.count": _MANAGE,
+    "stock.count_blind": _SHOP,
     "delivery.record": _MANAGE,
     "case.resolve": _MANAGE,
     "product.define": _MANAGE,

@@ -87,6 +87,9 @@ PROBLEMS: Final[dict[str, Entry]] = {
         404, "Réapprovisionnement inconnu", "Unknown restock", "Ce réapprovisionnement n'existe pas.", "This restock doesn't exist."
     ),
     "unknown_case": _entry(404, "Dossier inconnu", "Unknown case", "Ce dossier n'existe pas.", "This case doesn't exist."),
+    "unknown_count": _entry(
+        404, "Comptage inconnu", "Unknown count", "Ce comptage n'existe pas dans ce magasin.", "This count doesn't exist in this store."
+    ),
     "unknown_event": _entry(404, "Événement inconnu", "Unknown event", "Cet événement n'existe pas.", "This event doesn't exist."),
     "unknown_report": _entry(404, "Rapport inconnu", "Unknown report", "Ce rapport n'existe pas.", "This report doesn't exist."),
     "unknown_projection": _entry(

@@ -4,8 +4,8 @@ The position is what ETags and cache keys are made of: it changes with every eve
 nothing ever has to be invalidated.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,21 +17,28 @@ from schemas.envelope import CATALOGUE_STREAM
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`as_of`: everything recorded up to then is in the figures; `lag_seconds`: the age of the oldest event that isn't."""
+    """`as_of`: everything recorded up to then is in the figures; `lag_seconds`: the age of the oldest event that isn't.
+
+    `owing` are the first of the `owing_count` tills that have numbered sales which nobody has seen; whoever asks about tills fills it in.
+    """
 
     position: str
     as_of: datetime | None
     lag_seconds: float
     stalled_stores: tuple[str, ...]
     timezone: str
+    owing: Sequence[Mapping[str, Any]] = field(default=(), kw_only=True)
+    owing_count: int = field(default=0, kw_only=True)
 
     def meta(self) -> dict[str, Any]:
         """The ``meta`` of an answer."""
         return {
             "as_of": self.as_of,
             "lag_seconds": round(self.lag_seconds, 3),
-            "complete": self.lag_seconds == 0 and not self.stalled_stores,
+            "complete": self.lag_seconds == 0 and not self.stalled_stores and not self.owing_count,
             "stalled_stores": list(self.stalled_stores),
+            "owing": list(self.owing),
+            "owing_count": self.owing_count,
             "timezone": self.timezone,
         }
 

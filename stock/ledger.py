@@ -1,9 +1,10 @@
-"""Which sales and which contradictions does the log hold?
+"""Which sales does the log hold, and what of them can still come back?
 
 Read straight from the log, by partial indexes: a sale is one event, and its void and returns name it as their subject.
 """
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -38,17 +39,6 @@ _SALES = text(f"""
     WHERE CAST(:status AS text) IS NULL OR status = :status
     LIMIT :limit
 """)  # noqa: S608 - put together from the constants above
-_CASES = text("""
-    SELECT store_id, seq, event_id, recorded_at, payload FROM event_log
-    WHERE type = 'case.opened'
-      AND (CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))
-      AND (CAST(:kind AS text) IS NULL OR payload ->> 'kind' = :kind)
-      AND (CAST(:store_id AS text) IS NULL OR (store_id, seq) > (:store_id, CAST(:seq AS bigint)))
-    ORDER BY store_id, seq LIMIT :limit
-""")
-
-
-PROPOSALS = {"oversell": "recount", "over_return": "recount", "unknown_product": "accept", "id_reuse": "accept"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,34 +90,11 @@ def sale(connection: Connection, store_id: str, sale_id: UUID) -> dict[str, Any]
         "actor": event.actor,
         "status": status,
         "reason": event.reason,
-        "lines": event.data["lines"],
+        "lines": _lines(event, voids, returns),
         "payment": event.data.get("payment"),
         "voids": [_dependent(each) for each in voids],
         "returns": [_dependent(each) for each in returns],
     }
-
-
-def cases(
-    connection: Connection, stores: Collection[str] | None, kind: str | None, *, after: Sequence[Any] | None, limit: int
-) -> list[dict[str, Any]]:
-    """Cases by store, in the order in which they were found."""
-    store_id, seq = after or (None, None)
-    asked = {"stores": None if stores is None else sorted(stores), "kind": kind, "store_id": store_id, "seq": seq, "limit": limit}
-    return [
-        {
-            "case_id": row.event_id,
-            "kind": row.payload["kind"],
-            "status": "open",
-            "store_id": row.store_id,
-            "seq": row.seq,
-            "sku": row.payload.get("sku"),
-            "opened_at": row.recorded_at,
-            "events": row.payload["events"],
-            "details": row.payload.get("details", {}),
-            "proposal": PROPOSALS[row.payload["kind"]],
-        }
-        for row in connection.execute(_CASES, asked)
-    ]
 
 
 def _sale(row: Row[Any]) -> dict[str, Any]:
@@ -153,6 +120,20 @@ def _told(sale_id: UUID, seq: int, data: dict[str, Any]) -> dict[str, Any]:
         "units": sum(line.quantity for line in lines),
         "total": f"{total // 100}.{total % 100:02d}",
     }
+
+
+def _lines(sale: Recorded, voids: Sequence[Recorded], returns: Sequence[Recorded]) -> list[dict[str, Any]]:
+    """The lines as they were told, each with the units that came back of it and those that still may: the first lines' come back first."""
+    back = Counter[str]()
+    for line in (line for each in returns for line in each.data["lines"]):
+        back[line["sku"]] += line["quantity"]
+    lines = []
+    for line in sale.data["lines"]:
+        returned = min(line["quantity"], back[line["sku"]])
+        back[line["sku"]] -= returned
+        returnable = 0 if voids or sale.outcome != "recorded" else line["quantity"] - returned
+        lines.append({**line, "returned": returned, "returnable": returnable})
+    return lines
 
 
 def _dependent(event: Recorded) -> dict[str, Any]:

@@ -46,6 +46,8 @@ CONTRACT = {
     "GET /api/v2/stores/{store_id}/sales",
     "GET /api/v2/stores/{store_id}/sales/{sale_id}",
     "GET /api/v2/cases",
+    "POST /api/v2/cases/{case_id}/resolve",
+    "GET /api/v2/reports/tills",
     "GET /api/v2/reports",
     "GET /api/v2/reports/daily-sales",
     "GET /api/v2/reports/hourly-sales",

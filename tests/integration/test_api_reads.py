@@ -17,6 +17,9 @@ LISTS = (
     "stores/{store}/sales",
     "stores/{store}/stock/{sku}/movements",
     "cases?store={store}",
+    "stores/{store}/stock-counts",
+    "stores/{store}/count-sheet",
+    "reports/tills?store={store}",
     "reports/daily-sales?store={store}&group_by=sku",
     "reports/hourly-sales?store={store}",
     "reports/store-performance?store={store}",
@@ -64,10 +67,10 @@ def clockless(answer: Json) -> Json:
 @pytest.mark.parametrize("read", [*LISTS, *ONES])
 def test_every_read_says_how_fresh_it_is(shop: Furnished, read: str) -> None:
     meta = shop.get(read).json()["meta"]
-    assert meta.keys() == {"as_of", "lag_seconds", "complete", "stalled_stores", "timezone"}
+    assert meta.keys() == {"as_of", "lag_seconds", "complete", "stalled_stores", "owing", "owing_count", "timezone"}
     assert datetime.fromisoformat(meta["as_of"]) <= datetime.now(UTC) + timedelta(seconds=1)
     assert meta["as_of"].endswith("Z")
-    assert (meta["lag_seconds"], meta["complete"], meta["stalled_stores"]) == (0, True, [])
+    assert (meta["lag_seconds"], meta["complete"], meta["stalled_stores"], meta["owing"], meta["owing_count"]) == (0, True, [], [], 0)
     if "{store}" in read:
         assert meta["timezone"] == "America/Toronto"
 

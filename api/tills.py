@@ -1,0 +1,89 @@
+"""Which till owes which sales, and which one is silent?"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import Connection
+
+from api.document import REPORTED
+from api.headings import DIMENSIONS
+from api.reading import Page, after_of, paged, text_part
+from api.reads import After, Reading, StoreFilter
+from api.security import Guard, stores_to_read
+from api.texts import Text
+from api.tokens import Principal
+from api.workbook import Column, Sheet
+from projections.standing import Standing, log_standing
+from stock import tills
+
+router = APIRouter(prefix="/api/v2", tags=["reports"])
+
+PERMISSION = "report.read"
+MOST_ROWS = 10_000
+QUESTION = Text(
+    "Quelles caisses doivent encore des ventes, et lesquelles se taisent ?", "Which tills still owe sales, and which are silent?"
+)
+COLUMNS = {
+    "store_id": DIMENSIONS["store_id"],
+    "till_id": DIMENSIONS["till_id"],
+    "last_seq": Column(
+        Text("Dernier numéro", "Last number"),
+        "count",
+        Text("Le plus grand numéro de vente reçu", "The highest sale number seen"),
+        "max(till_seq)",
+    ),
+    "contiguous_through": Column(
+        Text("Complet jusqu'à", "Complete through"),
+        "count",
+        Text("Tous les numéros de vente jusqu'à celui-ci sont là", "Every sale number up to this one is there"),
+        "first missing number - 1",
+    ),
+    "missing": Column(
+        Text("Ventes dues", "Sales owed"),
+        "count",
+        Text("Numéros manquants sous le dernier", "Numbers missing below the last one"),
+        "last_seq - count(distinct till_seq)",
+    ),
+    "gaps": Column(
+        Text("Numéros manquants", "Missing numbers"),
+        meaning=Text(f"Les {tills.MOST_GAPS} premiers intervalles", f"The first {tills.MOST_GAPS} intervals"),
+    ),
+    "last_sale_at": Column(Text("Dernière vente (UTC)", "Last sale (UTC)"), "date"),
+    "last_heard_at": Column(Text("Dernières nouvelles (UTC)", "Last heard from (UTC)"), "date"),
+    "silent_seconds": Column(
+        Text("Silence", "Silence"), "seconds", Text("Depuis les dernières nouvelles", "Since it was last heard from"), "now - last_heard_at"
+    ),
+    "silent": Column(Text("Muette", "Silent"), meaning=Text("Plus longtemps que le seuil réglé", "For longer than the threshold set")),
+}
+
+
+@router.get("/reports/tills", summary="Caisses : ventes dues et silence / Tills: sales owed and silence", responses=REPORTED)
+async def report_tills(
+    *,
+    request: Request,
+    who: Annotated[Principal, Depends(Guard(PERMISSION))],
+    reader: Reading,
+    store: StoreFilter = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
+    after: After = None,
+    form: Annotated[Literal["json", "csv", "xlsx"] | None, Query(alias="format")] = None,
+) -> Response:
+    """Every till: its highest number, the numbers missing below it, and since when nothing was heard of it."""
+    del form
+    stores = stores_to_read(who, PERMISSION, store)
+    place = after_of(after, text_part, text_part)
+    silent_after_seconds: int = request.app.state.settings.till_silence_seconds
+
+    def find(connection: Connection) -> Page:
+        rows = tills.tills(connection, stores, silent_after_seconds=silent_after_seconds, after=place, limit=limit + 1)
+        return paged(rows, limit, "store_id", "till_id")
+
+    sheet = Sheet("tills", QUESTION, COLUMNS)
+    return await reader.answer(request, who, lambda connection: _this_minute(log_standing(connection, stores)), find, sheet=sheet)
+
+
+def _this_minute(standing: Standing) -> Standing:
+    """Silence grows while nothing happens: an answer that tells it is good for a minute."""
+    return replace(standing, position=f"{standing.position}:{datetime.now(UTC):%H%M}")
