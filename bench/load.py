@@ -76,6 +76,7 @@ class Gauge:
         self._progress = progress
         self._connection = connection
         self._base = 0
+        self._everywhere = 0
         self.bound = progress.bound
         self.sales = 0
 
@@ -85,15 +86,22 @@ class Gauge:
         """A gauge that stands at 0 now."""
         async with await psycopg.AsyncConnection.connect(progress.database_url, autocommit=True, prepare_threshold=0) as connection:
             gauge = cls(progress, connection)
-            gauge._base = await gauge._asked()
+            gauge._base = await gauge._asked(progress.query)
+            gauge._everywhere = await gauge._asked(progress.everywhere)
             yield gauge
 
     async def look(self) -> None:
         """Ask again."""
-        self.sales = await self._asked() - self._base
+        self.sales = await self._asked(self._progress.query) - self._base
 
-    async def _asked(self) -> int:
-        row = await (await self._connection.execute(self._progress.query.encode())).fetchone()
+    async def wait_until_everywhere(self, sales: int) -> None:
+        """Return when so many sales have come as far as they go. Raises TimeoutError after a minute."""
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while await self._asked(self._progress.everywhere) - self._everywhere < sales:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _asked(self, query: str) -> int:
+        row = await (await self._connection.execute(query.encode())).fetchone()
         return int(row[0] or 0) if row else 0
 
 
@@ -248,6 +256,8 @@ async def saturate(run: ClosedLoop) -> Outcome:
         run.over = True
         on_their_way = run.sent * plan.batch - after
         drained = await settle(run, lambda: run.through >= run.sent * plan.batch)
+        if run.gauge and not run.refused:
+            await run.gauge.wait_until_everywhere(run.sent * plan.batch)
     return Outcome(
         sent=run.sent * plan.batch,
         refused=run.refused,

@@ -53,7 +53,8 @@ CASES: Final = (
     Case("faststream", "faststream", SPREAD, query=RECORDED),
     Case("floor", "floor", SPREAD),
     Case("floor_shortcut", "floor_shortcut", SPREAD),
-    Case("batch", PIPELINE, SPREAD, batch=BATCH, query=PROJECTED),
+    Case("batch", PIPELINE, SPREAD, batch=BATCH, query=RECORDED),
+    Case("batch_projected", PIPELINE, SPREAD, batch=BATCH, query=PROJECTED),
 )
 LATENCY: Final = Case("latency", PIPELINE, SPREAD)
 
@@ -117,7 +118,8 @@ class Bench:
         progress = None
         if case.query and target.database_url:
             bound = ON_THEIR_WAY if case.batch == 1 else BATCHED_ON_THEIR_WAY
-            progress = Progress(database_url=target.database_url, query=case.query, bound=bound)
+            everywhere = PROJECTED if case.target == PIPELINE else case.query
+            progress = Progress(database_url=target.database_url, query=case.query, bound=bound, everywhere=everywhere)
         plan = self._plan(case, target, timing.warmup_seconds, timing.window_seconds).model_copy(update={"progress": progress})
         return await self._carry_out(case, target, plan, found)
 

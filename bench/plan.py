@@ -10,11 +10,15 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Progress(BaseModel):
-    """How to ask the database for the number of sales that have come through. `bound` is the most that may be on their way."""
+    """How to ask the database for the number of sales that have come through, and when the last one is everywhere.
+
+    `bound` is the most that may be on their way.
+    """
 
     database_url: str
     query: str
     bound: int
+    everywhere: str
 
 
 class Arrivals(BaseModel):
