@@ -154,7 +154,7 @@ class Desk:
         occurred_at = None if given is None else given.astimezone(UTC)
         data = data_of(body, command.envelope_fields, command.adds(request, body))
         event = Accepted(
-            event_id=_event_id(request, store_id, getattr(body, command.id_field) if command.id_field else None),
+            event_id=own_id(request, store_id, getattr(body, command.id_field) if command.id_field else None),
             type=command.event.type,
             version=command.event.version,
             store_id=store_id,
@@ -242,7 +242,7 @@ def _given_instant(command: Command, body: Shape) -> datetime | None:
     return found
 
 
-def _event_id(request: Request, store_id: str, given: UUID | None) -> UUID:
+def own_id(request: Request, store_id: str, given: UUID | None) -> UUID:
     """The command's own id: from the body, else from the Idempotency-Key, else a new one (which nobody can repeat)."""
     if given is not None:
         return given

@@ -1,4 +1,4 @@
-"""Is there such a store, such a sale? The only look-ups that a command makes before it is accepted."""
+"""Is there such a store, such a sale, such a restock? The only look-ups that a command makes before it is accepted."""
 
 import asyncio
 import re
@@ -11,15 +11,20 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.problems import Problem
+from api.tokens import Principal
 from events.catalogue import StoreDefined
 from events.fields import STORE_ID
+from events.restocks import RestockRequested
 from events.sales import SaleRecorded
 from infra.event_log import event_log
 from infra.faults import is_transient
 from infra.memory import Memory, Unsure
+from stock import restock_list
 from stock.tables import store
 
 NAME = re.compile(STORE_ID)
+PATIENCE_SECONDS = 2.0
+LOOK_SECONDS = 0.05
 log = structlog.get_logger(__name__)
 
 
@@ -67,6 +72,44 @@ class Known:
             recorded = seen == (SaleRecorded.type, store_id)
         if not recorded:
             raise Problem("unknown_sale")
+
+    async def restock(self, who: Principal, restock_id: UUID) -> Mapping[str, Any]:
+        """A restock with its lines. Raises Problem unknown_restock when there is none, or none that concerns a store of the caller.
+
+        One that was accepted a moment ago is waited for: who has just asked for it goes on with it. Raises Problem overloaded when the
+        wait was too long.
+        """
+        ends = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while (found := await asyncio.to_thread(self._restock, restock_id)) is None:
+            store_id = await self._accepted_restock(restock_id)
+            if asyncio.get_running_loop().time() >= ends and store_id is not None and who.may_see(store_id):
+                raise Problem("overloaded")
+            if store_id is None or asyncio.get_running_loop().time() >= ends:
+                raise Problem("unknown_restock")
+            await asyncio.sleep(LOOK_SECONDS)
+        if not any(who.may_see(found[name]) for name in ("from_store", "to_store")):
+            raise Problem("unknown_restock")
+        return found
+
+    async def centre(self, store_id: str) -> str | None:
+        """The logistics centre of a store, as it is now."""
+        return await asyncio.to_thread(self._centre, store_id)
+
+    async def _accepted_restock(self, restock_id: UUID) -> str | None:
+        """The store that asked for it lately: None when none did, nameless when nobody can tell."""
+        try:
+            seen = await self._memory.recall(restock_id)
+        except Unsure:
+            return ""
+        return seen.store_id if seen is not None and seen.type == RestockRequested.type else None
+
+    def _restock(self, restock_id: UUID) -> dict[str, Any] | None:
+        with self._engine.connect() as connection:
+            return restock_list.one(connection, restock_id)
+
+    def _centre(self, store_id: str) -> str | None:
+        with self._engine.connect() as connection:
+            return connection.execute(select(store.c.centre).where(store.c.store_id == store_id)).scalar_one_or_none()
 
     def _all_stores(self) -> set[str]:
         with self._engine.connect() as connection:

@@ -8,7 +8,8 @@ from pydantic import Field
 from events.base import Shape
 from events.cases import ResolutionDetails
 from events.catalogue import ProductDetails, StockedDetails, StoreDetails
-from events.fields import Instant
+from events.fields import MAX_LINES, Instant, StoreIdField
+from events.restocks import ApprovedDetails, AskedDetails, GrantedLine, ReasonDetails, ReceivedDetails
 from events.sales import ReturnDetails, SaleDetails, VoidDetails
 from events.stock import AdjustmentDetails, CountDetails, DeliveryDetails
 
@@ -67,6 +68,47 @@ class ResolveCase(ResolutionDetails):
     """How a case is settled. Without `resolution_id` the Idempotency-Key names it."""
 
     resolution_id: UUID | None = None
+
+
+class RequestRestock(AskedDetails):
+    """What a shop asks of another store; without `from_store`, of its logistics centre. The `restock_id` names it from then on."""
+
+    restock_id: UUID | None = None
+    occurred_at: Instant | None = None
+    to_store: StoreIdField
+    from_store: StoreIdField | None = None
+
+
+class ApproveRestock(ApprovedDetails):
+    """How much is granted: without `lines`, and for each SKU that they don't name, what was asked for."""
+
+    occurred_at: Instant | None = None
+
+
+class RejectRestock(ReasonDetails):
+    """Why nothing will be sent."""
+
+    occurred_at: Instant | None = None
+
+
+class CancelRestock(ReasonDetails):
+    """Why nothing is wanted any more."""
+
+    occurred_at: Instant | None = None
+
+
+class ShipRestock(Shape):
+    """What left: without `lines` all that was approved, else only what they name."""
+
+    occurred_at: Instant | None = None
+    lines: Annotated[tuple[GrantedLine, ...] | None, Field(min_length=1, max_length=MAX_LINES)] = None
+
+
+class ReceiveRestock(ReceivedDetails):
+    """What arrived this time. With `close` nothing more is expected: the rest is missing."""
+
+    receipt_id: UUID | None = None
+    occurred_at: Instant | None = None
 
 
 class DefineStore(StoreDetails):
