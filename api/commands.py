@@ -83,11 +83,10 @@ class Desk:
 
         async def handle(request: Request) -> Response:
             who = guard.admit(request)
-            store_id = await self._stream(request, command, who)
-            raw = await body_of(request)
             if command.needs is not None:
-                allow(who, command.needs(raw), store_id)
-            body = self.parsed(command, request, raw)
+                allow(who, command.needs(await request.body()))
+            store_id = await self._stream(request, command, who)
+            body = self.parsed(command, request, await body_of(request))
             seconds = wait_seconds(request)
             event, data = self._drafted(command, request, who, store_id, body, wanted=seconds > 0)
             if command.verify is not None:
