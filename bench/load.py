@@ -97,7 +97,9 @@ class Gauge:
     async def wait_until_everywhere(self, sales: int) -> None:
         """Return when so many sales have come as far as they go. Raises TimeoutError after a minute."""
         async with asyncio.timeout(DRAIN_SECONDS):
-            while await self._asked(self._progress.everywhere) - self._everywhere < sales:
+            while True:
+                if await self._asked(self._progress.everywhere) - self._everywhere >= sales:
+                    return
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _asked(self, query: str) -> int:

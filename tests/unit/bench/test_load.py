@@ -71,6 +71,9 @@ class Slow(Gauge):
             self.most_on_their_way = max(self.most_on_their_way, self.run.sent - self.sales)
             self.sales = min(self.sales + 10, self.run.answered)
 
+    async def wait_until_everywhere(self, sales: int) -> None:
+        assert self.sales >= sales
+
 
 async def test_a_closed_loop_counts_what_was_accepted_in_its_window(capsys: pytest.CaptureFixture[str]) -> None:
     async with server(lambda _: 202) as plan:
