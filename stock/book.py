@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from events.cases import CaseKind
 from events.fields import Sku
 from schemas.envelope import Outcome, instant_text
-from stock.counting import Tolerance
+from stock.counting import USUAL, Tolerance
 from stock.restock import Restock
 from stock.rules import Level, Movement
 
@@ -134,7 +134,7 @@ class Book:
     moved: dict[tuple[str, str], list[tuple[UUID, Movement]]] = field(default_factory=dict)
     numbers: dict[tuple[str, str, int], UUID | None] = field(default_factory=dict)
     settlements: dict[tuple[str, UUID], Settlement | None] = field(default_factory=dict)
-    tolerance: Tolerance = field(default_factory=Tolerance)
+    tolerance: Tolerance = USUAL
     restocks: dict[UUID, Restock] = field(default_factory=dict)
 
     def level(self, store_id: str, sku: str) -> Level:

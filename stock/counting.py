@@ -33,6 +33,9 @@ class Tolerance:
         return variance >= self.units and 100 * variance >= self.percent * abs(expected)
 
 
+USUAL = Tolerance()
+
+
 def findings(event: StockCounted, head: Accepted | Recorded) -> list[Found]:
     """What each SKU's lines say together, in the order in which the SKUs appear.
 

@@ -26,6 +26,7 @@ from stock.cases import Cases
 from stock.cells import Cells, cells_statement, fill_cells
 from stock.chapter import Chapter, Incoming
 from stock.counted import Counted
+from stock.counting import USUAL, Tolerance
 from stock.decide import decide
 from stock.restocks import RestockLines, Restocks
 from stock.tills import Tills
@@ -78,12 +79,15 @@ def _subject(event: Event, event_id: UUID) -> UUID | None:
     return event.restock_id if isinstance(event, OfRestock) and event.restock_id != event_id else None
 
 
-def record(connection: Connection, batch: Sequence[Incoming], now: datetime, *, commit: bool = False) -> Result:
+def record(
+    connection: Connection, batch: Sequence[Incoming], now: datetime, *, tolerance: Tolerance = USUAL, commit: bool = False
+) -> Result:
     """Record a batch (see the module), and commit with the last statement if told so.
 
-    Raises UnknownStore, NoRule, psycopg.Error and SQLAlchemyError; whatever it raises, nothing may be committed.
+    `tolerance` says how far a count may be off. Raises UnknownStore, NoRule, psycopg.Error and SQLAlchemyError; whatever it raises, nothing may be committed.
     """
     read = _Read(connection, batch)
+    read.book.tolerance = tolerance
     result, fresh, reused = _sort_out(batch, read.known)
     decided = [_settle(each, read.book) for each in fresh]
     _write(connection, read, decided, reused=reused, now=now, result=result, commit=commit)

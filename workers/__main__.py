@@ -19,6 +19,7 @@ from infra.logs import configure
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
 from infra.topology import declare
+from stock.counting import Tolerance
 from workers import dead_letters, lag, metrics, projector, stock_writer
 from workers.probe import ProbeServer, probe_app
 
@@ -43,6 +44,7 @@ def _stock_writer(parts: Parts) -> Handler:
         batch_events=parts.config.batch_events,
         attempts=parts.config.attempts_before_dead_letter,
         now=stock_writer.utc_now,
+        tolerance=Tolerance(parts.config.count_variance_units, parts.config.count_variance_percent),
     ).handle
 
 

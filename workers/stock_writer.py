@@ -25,6 +25,7 @@ from infra.publisher import ConfirmingPublisher
 from infra.topology import EVENTS, LIVE, RECORDED_KEY
 from schemas.envelope import BATCH_CONTENT_TYPE, MalformedEvent, Recorded, decode_accepted, encode_recorded, join, split
 from stock.chapter import Incoming
+from stock.counting import USUAL, Tolerance
 from stock.record import NotAllowed, Result, UnknownStore, check, record
 from workers import metrics
 from workers.letters import letter
@@ -44,16 +45,27 @@ class Settled:
 
 
 class StockWriter:
-    """Settles deliveries of `magasin.intake`. `now` is the clock; `attempts` bounds the tries of one event before it is parked."""
+    """Settles deliveries of `magasin.intake`.
 
-    def __init__(
-        self, engine: Engine, publisher: ConfirmingPublisher, *, batch_events: int, attempts: int, now: Callable[[], datetime]
+    `now` is the clock; `attempts` bounds the tries of one event before it is parked; `tolerance` says how far a count may be off.
+    """
+
+    def __init__(  # noqa: PLR0913 - its parts and bounds, by name
+        self,
+        engine: Engine,
+        publisher: ConfirmingPublisher,
+        *,
+        batch_events: int,
+        attempts: int,
+        now: Callable[[], datetime],
+        tolerance: Tolerance = USUAL,
     ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._batch_events = batch_events
         self._attempts = attempts
         self._now = now
+        self._tolerance = tolerance
 
     async def handle(self, deliveries: list[Delivery]) -> None:
         """Settle, publish; the caller acknowledges afterwards. Raises while the database or the broker is away."""
@@ -117,7 +129,7 @@ class StockWriter:
 
     def _record(self, incoming: Sequence[Incoming]) -> Result:
         with brief_transaction(self._engine) as connection:
-            return record(connection, incoming, self._now(), commit=True)
+            return record(connection, incoming, self._now(), tolerance=self._tolerance, commit=True)
 
     def _park(self, letters: Sequence[Letter]) -> None:
         if letters:

@@ -30,6 +30,7 @@ WHO_MAY = {
     "restock.ship": "m g x",
     "stock.adjust": "m g x",
     "stock.count": "m g x",
+    "stock.count_blind": "c m g x",
     "delivery.record": "m g x",
     "case.resolve": "m g x",
     "product.define": "g x",
