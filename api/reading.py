@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, Literal
@@ -49,13 +49,14 @@ log = structlog.get_logger(__name__)
 class Page:
     """What a read found. `after` is where the next page begins (None at the end); a single thing is its own `items`.
 
-    `table` are the rows of CSV and workbook where they aren't the items.
+    `table` are the rows of CSV and workbook where they aren't the items; `meta` is what only this read knows of its answer.
     """
 
     items: Sequence[Mapping[str, Any]] | Mapping[str, Any]
     after: Sequence[Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     table: Sequence[Mapping[str, Any]] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -209,6 +210,11 @@ def paged(rows: Sequence[Mapping[str, Any]], limit: int, *keys: str, hidden: str
     return Page([{name: value for name, value in row.items() if name != hidden} for row in rows[:limit]] if hidden else rows[:limit], after)
 
 
+def corrected(page: Page, phrases: Sequence[str]) -> Page:
+    """The page of a search, which tells what was looked for instead of what was typed."""
+    return replace(page, meta={"corrected": list(phrases)}) if phrases else page
+
+
 def _key(request: Request, who: Principal, now: Standing, form: str) -> str:
     stores = visible_stores(who)
     scope = "*" if stores is None else ",".join(sorted(stores))
@@ -249,6 +255,6 @@ def _written(request: Request, page: Page, now: Standing, form: Form, sheet: She
     if form == "xlsx" and sheet is not None:
         language = language_of(request.headers.get("accept-language"))
         return link + b"\n" + as_workbook(sheet, page.rows, now.meta(), language)
-    meta = now.meta()
+    meta = {**now.meta(), **page.meta}
     content = {**page.items, "meta": meta} if isinstance(page.items, Mapping) else {"items": page.items, **page.extra, "meta": meta}
     return link + b"\n" + to_json(content)

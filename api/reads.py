@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from api.document import LISTED, ONE
 from api.problems import Fault, Problem
-from api.reading import Page, Reader, after_of, instant_part, number_part, paged, text_part
+from api.reading import Page, Reader, after_of, corrected, instant_part, number_part, paged, text_part
 from api.security import Guard, stores_to_read
 from api.tokens import Principal
 from events.fields import SKU, STORE_ID
@@ -109,15 +109,19 @@ async def search_products(
     after: After = None,
     form: Form = None,
 ) -> Response:
-    """Products whose SKU, names, category or barcode hold every word of `search`, whatever its case and accents; by SKU."""
+    """Products whose SKU, names, category or barcode hold every word of `search`, whatever its case and accents; by SKU.
+
+    A whole SKU or barcode finds its product first. Where nothing is found, the nearest words of the catalogue are taken instead, and
+    `meta.corrected` says which.
+    """
     del form
-    place = after_of(after, text_part)
+    wanted = catalogue.Wanted(search=search, category=category, barcode=barcode)
+    parts = (number_part, text_part) if wanted.worded else (text_part,)
+    place = after_of(after, *parts)
 
     def find(connection: Connection) -> Page:
-        rows = catalogue.products(
-            connection, catalogue.Wanted(search=search, category=category, barcode=barcode), after=place, limit=limit + 1
-        )
-        return paged(rows, limit, "sku")
+        found = catalogue.products(connection, wanted, after=place, limit=limit + 1)
+        return corrected(paged(found.rows, limit, *(("reading", "sku") if wanted.worded else ("sku",)), hidden="reading"), found.corrected)
 
     return await reader.answer(request, who, _whole_log(frozenset()), find)
 
@@ -129,7 +133,7 @@ async def show_product(
     """One product."""
 
     def find(connection: Connection) -> Page:
-        return Page(_one(catalogue.products(connection, catalogue.Wanted(sku=sku), after=None, limit=1), "unknown_product"))
+        return Page(_one(catalogue.products(connection, catalogue.Wanted(sku=sku), after=None, limit=1).rows, "unknown_product"))
 
     return await reader.answer(request, who, _whole_log(frozenset()), find)
 

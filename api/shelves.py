@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from api.document import LISTED
 from api.problems import Fault, Problem
-from api.reading import Page, after_of, instant_part, number_part, paged, text_part
+from api.reading import Page, after_of, corrected, instant_part, number_part, paged, text_part
 from api.reads import After, Form, Limit, Reading, Since, SkuFilter, SkuInPath, StoreFilter, StoreInPath, Through, Words, in_order
 from api.security import Guard, stores_to_read
 from api.tokens import Principal
@@ -76,18 +76,22 @@ async def list_stock(
 ) -> Response:
     """What is on hand, by store and SKU; with `as_of` or `known_at` what was, by the facts that had happened and were known by then.
 
+    `search` finds products as the list of products does.
     In the past `in_transit` is null (it is made of what restocks are now), every cell with a history today is listed, and a page of one
     `status` may hold fewer items than `limit` although there is a next one: a page looks at 500 cells at most.
     """
     del form
     stores = stores_to_read(who, "stock.read", store)
     place = after_of(after, text_part, text_part)
-    wanted = holdings.Wanted(stores=stores, sku=sku, search=search, status=status)
 
     def find(connection: Connection) -> Page:
+        instead = catalogue.meant(connection, search).corrected
+        wanted = holdings.Wanted(stores=stores, sku=sku, search=instead[0] if instead else search, status=status)
         if at == clocks.NOW:
-            return paged(holdings.levels(connection, wanted, after=place, limit=limit + 1), limit, "store_id", "sku")
-        return Page(*clocks.levels(connection, wanted, at, after=place, limit=limit))
+            page = paged(holdings.levels(connection, wanted, after=place, limit=limit + 1), limit, "store_id", "sku")
+        else:
+            page = Page(*clocks.levels(connection, wanted, at, after=place, limit=limit))
+        return corrected(page, instead)
 
     return await reader.answer(request, who, lambda connection: _standing(connection, stores, at), find)
 

@@ -28,6 +28,7 @@ from stock.store import save_products
 PRODUCTS = 68_509
 ROUNDS = 400
 LIMIT = 51
+MISSPELT = ("one word", "three words of a name", "a word and a category")
 NAME = "magasin_search_bench"
 MOST_MILLISECONDS = 50.0
 
@@ -89,9 +90,22 @@ def questions(engine: Engine) -> dict[str, list[Wanted]]:
         "a word and a category": [Wanted(search=chance.choice(words), category=chance.choice(categories)) for _ in range(ROUNDS)],
         "category": [Wanted(category=chance.choice(categories)) for _ in range(ROUNDS)],
     }
+    drawn |= {f"{kind} misspelt": [Wanted(search=_misspelt(chance, each.search or "")) for each in drawn[kind]] for kind in MISSPELT}
+    drawn["words that nobody has"] = [
+        Wanted(search="".join(chance.choices("aeiourstlnqxz", k=chance.randint(5, 12)))) for _ in range(ROUNDS)
+    ]
     if barcodes:
+        drawn["barcode as words"] = [Wanted(search=chance.choice(barcodes)) for _ in range(ROUNDS)]
         drawn["barcode"] = [Wanted(barcode=chance.choice(barcodes)) for _ in range(ROUNDS)]
     return drawn
+
+
+def _misspelt(chance: random.Random, words: str) -> str:
+    """The words with one letter of the longest dropped, doubled, changed or swapped with the next."""
+    word = max(words.split(), key=len)
+    at = chance.randrange(len(word) - 1)
+    wrong = chance.choice(("", word[at] * 2, chance.choice("aeiourst")))
+    return words.replace(word, chance.choice((word[:at] + wrong + word[at + 1 :], word[:at] + word[at + 1] + word[at] + word[at + 2 :])))
 
 
 def timed(connection: Connection, wanted: list[Wanted]) -> list[float]:

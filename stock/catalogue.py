@@ -4,13 +4,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, text
 
+from stock.search import Found, Reading, Searched, search
 from stock.store import search_form
 from stock.tables import product, store
 
-TRIGRAM = 3
 FIRST_LOOK = 3_000
+RARE = 1_500
 # From one category to the next by the index: 20 probes for 68,509 products.
 _EVERY_CATEGORY = text("""
     WITH RECURSIVE category AS (
@@ -37,6 +38,11 @@ class Wanted:
     barcode: str | None = None
     sku: str | None = None
 
+    @property
+    def worded(self) -> bool:
+        """Whether there are words to search for, and so more than one reading of them."""
+        return bool(search_form(self.search or ""))
+
 
 def stores(connection: Connection, only: Collection[str] | None, *, after: Sequence[str] | None, limit: int) -> list[dict[str, Any]]:
     """Stores by id; `only` None means all."""
@@ -48,33 +54,45 @@ def stores(connection: Connection, only: Collection[str] | None, *, after: Seque
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
-def holding(words: str | None, text_column: ColumnElement[str] = product.c.search_text) -> list[ColumnElement[bool]]:
-    """The conditions for products that hold every one of these words, anywhere in their own.
-
-    One or two letters or digits must begin a word: in the middle of words they would say little, and have no trigram for the index
-    (200 ms). The point of ``3.2`` ends a run of digits there.
-    """
-    found = search_form(words or "").split()
-    return [text_column.contains(word if max(map(len, word.split("."))) >= TRIGRAM else f" {word}", autoescape=True) for word in found]
-
-
-def products(connection: Connection, wanted: Wanted, *, after: Sequence[str] | None, limit: int) -> list[dict[str, Any]]:
-    """Products by SKU.
-
-    Words that are in many products are found among the first ones; if there aren't enough, the words are rare, and the index finds all
-    that there are. Left to choose between the two by its statistics, PostgreSQL took 60 ms for a rare word of 68,509 products.
-    """
+def products(connection: Connection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int) -> Found:
+    """Products by SKU; with words to search for, by reading (see `stock.search`) and SKU, and `after` is (reading, SKU)."""
     conditions = _conditions(connection, wanted)
-    if after:
-        conditions.append(product.c.sku > after[0])
-    if not search_form(wanted.search or ""):
-        return _found(connection, select(product).where(*conditions).order_by(product.c.sku).limit(limit))
+
+    def ask(reading: Reading | None, place: Sequence[Any], most: int) -> list[dict[str, Any]]:
+        there = [*conditions, product.c.sku > place[0]] if place else conditions
+        return _page(connection, there, reading, most)
+
+    if wanted.worded:
+        return search(connection, wanted.search or "", ask, after=after, limit=limit)
+    return Found(ask(None, after or (), limit))
+
+
+def meant(connection: Connection, typed: str | None) -> Found:
+    """Whether any product is found by these words, and by which others if not: what a list of something else than products asks first."""
+    return products(connection, Wanted(search=typed), after=None, limit=1) if typed else Found([])
+
+
+def _page(connection: Connection, conditions: Sequence[ColumnElement[bool]], reading: Reading | None, limit: int) -> list[dict[str, Any]]:
+    """The first products by SKU.
+
+    Rare words are found by the index, all products that have them; common ones among the first products. Left to choose between the two
+    by its statistics, PostgreSQL took 60 ms for a rare word of 68,509 products.
+    """
+    if reading is None or reading.phrase is None:
+        more = [] if reading is None else reading.conditions()
+        return _found(connection, select(product).where(*conditions, *more).order_by(product.c.sku).limit(limit))
+    if reading.indexed:
+        some = select(product).where(*conditions, *reading.conditions()).limit(RARE).subquery()
+        rows = connection.execute(select(some, func.count().over().label("hits")).order_by(some.c.sku).limit(limit)).all()
+        if not rows or rows[0].hits < RARE:
+            return [_product(row) for row in rows]
     first = select(product).where(*conditions).order_by(product.c.sku).limit(FIRST_LOOK).subquery()
-    rows = _found(connection, select(first).where(*holding(wanted.search, first.c.search_text)).order_by(first.c.sku).limit(limit))
-    if len(rows) == limit:
-        return rows
+    columns = Searched(first.c.sku, first.c.barcode, first.c.search_text)
+    found = _found(connection, select(first).where(*reading.conditions(columns)).order_by(first.c.sku).limit(limit))
+    if len(found) == limit:
+        return found
     # Not by `sku` itself: the planner would walk through all products in that order.
-    return _found(connection, select(product).where(*conditions, *holding(wanted.search)).order_by(product.c.sku + "").limit(limit))
+    return _found(connection, select(product).where(*conditions, *reading.conditions()).order_by(product.c.sku + "").limit(limit))
 
 
 def _found(connection: Connection, statement: Select[Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, literal, select, tuple_
 
-from stock.catalogue import holding
+from stock.search import holding
 from stock.tables import product, stock_level, store_product
 from stock.transit import in_transit
 
@@ -39,7 +39,7 @@ def cells(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
         .select_from(stock_level)
         .outerjoin(product, product.c.sku == level.sku)
         .outerjoin(store_product, and_(store_product.c.store_id == level.store_id, store_product.c.sku == level.sku))
-        .where(*holding(wanted.search))
+        .where(*holding(wanted.search or ""))
         .order_by(level.store_id, level.sku)
     )
     if wanted.stores is not None:

@@ -20,7 +20,7 @@ from events.sales import SaleRecorded, SaleVoided
 from infra import event_log
 from infra.database import Statement
 from schemas.envelope import Recorded
-from stock import tables
+from stock import tables, words
 from stock.book import Book, Shop, Unpriced
 from stock.decide import sold_lines
 from stock.rules import Level, Movement
@@ -120,6 +120,7 @@ def save_products(connection: Connection, events: Sequence[ProductDefined]) -> N
     statement = insert(tables.product)
     changed = {name: statement.excluded[name] for name in rows[0] if name != "sku"}
     connection.execute(statement.on_conflict_do_update(index_elements=["sku"], set_=changed), rows)
+    words.remember(connection, (row["search_text"] for row in rows))
 
 
 def save_stocked(connection: Connection, store_id: str, event: ProductStocked) -> None:
@@ -132,12 +133,12 @@ def save_stocked(connection: Connection, store_id: str, event: ProductStocked) -
     )
 
 
-def search_form(words: str) -> str:
+def search_form(typed: str) -> str:
     """Text as it is searched: words in lower case, without accents and punctuation. ``"Bœuf d'Été 1,5 L"`` → ``"boeuf d ete 1.5 l"``.
 
     A number stays whole: its digits on both sides of the comma, looked for one by one, are in most products.
     """
-    plain = "".join(letter for letter in normalize("NFKD", words.casefold().translate(LIGATURES)) if not combining(letter))
+    plain = "".join(letter for letter in normalize("NFKD", typed.casefold().translate(LIGATURES)) if not combining(letter))
     return " ".join(NO_WORD.sub(" ", DECIMAL.sub(".", plain)).split())
 
 
@@ -168,7 +169,7 @@ def _level_row(store_id: str, sku: str, level: Level) -> dict[str, Any]:
 
 
 def _product_row(event: ProductDefined) -> dict[str, Any]:
-    words = (event.sku, event.name.fr, event.name.en, event.category.fr, event.category.en, event.barcode or "")
+    told = (event.sku, event.name.fr, event.name.en, event.category.fr, event.category.en, event.barcode or "")
     return {
         "sku": event.sku,
         "name_fr": event.name.fr,
@@ -179,7 +180,7 @@ def _product_row(event: ProductDefined) -> dict[str, Any]:
         "barcode": event.barcode,
         "active": event.active,
         # The blank before the first word, too, lets a search ask for the beginning of a word.
-        "search_text": f" {search_form(' '.join(words))}",
+        "search_text": f" {search_form(' '.join(told))}",
     }
 
 

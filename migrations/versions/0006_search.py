@@ -1,14 +1,36 @@
-"""Search that forgives a typo."""
+"""Search that forgives a typo: the words of the catalogue, which a misspelt one may mean."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+# As `stock.words.may_be_misspelt` has it: letters only, and four of them.
+WORDS = """
+    INSERT INTO product_word
+    SELECT DISTINCT word FROM product, unnest(string_to_array(search_text, ' ')) AS word WHERE length(word) >= 4 AND word !~ '[^[:alpha:]]'
+"""
+
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Make the table and fill it from the products that there are."""
+    op.create_table(
+        "product_word", sa.Column("word", sa.Text(), nullable=False), sa.PrimaryKeyConstraint("word", name=op.f("pk_product_word"))
+    )
+    op.execute(WORDS)
+    op.create_index(
+        "ix_product_word_trigrams",
+        "product_word",
+        ["word"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"word": "gin_trgm_ops"},
+    )
 
 
 def downgrade() -> None:
-    """Nothing yet."""
+    """Take the table away again."""
+    op.drop_table("product_word")

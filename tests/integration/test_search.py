@@ -1,0 +1,160 @@
+"""Does a search find what is meant: whole codes first, every word wherever it stands, and the nearest words when nothing else is found?"""
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from sqlalchemy import Connection, Engine
+
+from events.catalogue import Bilingual, ProductDefined
+from events.fields import Sku
+from stock.catalogue import Wanted, meant, products
+from stock.store import save_products
+from tests.e2e.system import Json, Shop, System, eventually, sku
+
+NAMES = {
+    "A-1": ("Fromage râpé", "Shredded cheese", "123456789012"),
+    "A-2": ("Fromages fins", "Fine cheeses", None),
+    "B-1": ("Yogourt nature", "Plain yogurt", None),
+    "B-2": ("Yogourt notre terroir", "Our local yogurt", None),
+    "C-123456789012": ("Chocolat noir", "Dark chocolate", None),
+    "C": ("Chou 1,5 kg", "Cabbage 1.5 kg", None),
+}
+
+
+@pytest.fixture
+def catalogue(engine: Engine) -> Iterator[Connection]:
+    """A connection to a database with a few products."""
+    with engine.begin() as connection:
+        save_products(connection, [defined(article, *named) for article, named in NAMES.items()])
+    with engine.connect() as connection:
+        yield connection
+
+
+def defined(article: str, french: str, english: str, barcode: str | None) -> ProductDefined:
+    category = Bilingual(fr="Épicerie", en="Grocery")
+    return ProductDefined(sku=Sku(article), name=Bilingual(fr=french, en=english), category=category, price="1.00", barcode=barcode)
+
+
+def found(catalogue: Connection, typed: str) -> list[str]:
+    """The SKUs, the same page by page as all at once."""
+    with catalogue.begin():
+        whole = [row["sku"] for row in products(catalogue, Wanted(search=typed), after=None, limit=50).rows]
+        pages: list[str] = []
+        place: tuple[int, str] | None = None
+        while page := products(catalogue, Wanted(search=typed), after=place, limit=1).rows:
+            pages.append(page[0]["sku"])
+            place = page[0]["reading"], page[0]["sku"]
+    assert pages == whole
+    return whole
+
+
+@pytest.mark.parametrize(
+    ("typed", "skus"),
+    [
+        ("fromage", ["A-1", "A-2"]),
+        ("RAPE fromage", ["A-1"]),
+        ("fromge", ["A-1", "A-2"]),
+        ("fromge rapé", ["A-1"]),
+        ("fromge raep", ["A-1"]),
+        ("yogourt natre", ["B-1", "B-2"]),
+        ("yogurt", ["B-1", "B-2"]),
+        ("choclat", ["C-123456789012"]),
+        ("chocal", ["C-123456789012"]),
+        ("epicrie", sorted(NAMES)),
+        ("chou 1,5", ["C"]),
+        ("chuo 1,5", ["C"]),
+        ("chou 1,6", []),
+        ("xylophone", []),
+        ("fromage xylophone", []),
+    ],
+)
+def test_words_find_what_is_meant(catalogue: Connection, typed: str, skus: list[str]) -> None:
+    assert found(catalogue, typed) == skus
+
+
+def test_a_whole_code_finds_its_product_first(catalogue: Connection) -> None:
+    assert found(catalogue, "123456789012") == ["A-1", "C-123456789012"]
+    assert found(catalogue, " c ") == ["C", "A-1", "A-2", "C-123456789012"]
+    assert found(catalogue, "a-2") == ["A-2"]
+    assert found(catalogue, "12345678901") == ["A-1", "C-123456789012"]
+    assert found(catalogue, "923456789012") == []
+
+
+def test_what_was_taken_instead_is_told(catalogue: Connection) -> None:
+    with catalogue.begin():
+        assert meant(catalogue, "fromge rape").corrected == ("fromage rape",)
+        assert meant(catalogue, "fromage").corrected == meant(catalogue, "xylophone").corrected == meant(catalogue, None).corrected == ()
+        both = products(catalogue, Wanted(search="yogourt natre"), after=None, limit=50)
+        assert both.corrected == ("yogourt nature", "yogourt notre")
+        assert [row["reading"] for row in both.rows] == [2, 3]
+
+
+def test_a_category_narrows_a_search_for_misspelt_words(catalogue: Connection) -> None:
+    with catalogue.begin():
+        assert products(catalogue, Wanted(search="fromge", category="grocery"), after=None, limit=1).rows[0]["sku"] == "A-1"
+        assert products(catalogue, Wanted(search="fromge", category="garden"), after=None, limit=1).rows == []
+
+
+def test_a_new_word_is_known_at_once_and_a_renamed_product_is_not_found_by_its_old_one(engine: Engine, catalogue: Connection) -> None:
+    with engine.begin() as connection:
+        save_products(connection, [defined("A-1", "Gruyère", "Gruyere", None)])
+    assert found(catalogue, "gruyre") == ["A-1"]
+    assert found(catalogue, "shreded") == []
+
+
+@pytest.fixture(scope="module")
+def cheese(system: System) -> Shop:
+    """A shop with one product that was sold, and another."""
+    shop = system.open_store()
+    article = shop.store_id.upper()
+    for each, name in ((article, "Emmental Grandcru"), (f"{article}-X", "Parmigiano Stravecchio")):
+        body = {
+            "name": {"fr": name, "en": name},
+            "category": {"fr": "Crèmerie", "en": "Dairy"},
+            "price": "4.00",
+            "barcode": f"7{each[2:8]}",
+        }
+        assert shop.http.put(f"/api/v2/products/{each}", json=body, headers={"Prefer": "wait=10"}).status_code == 201
+    shop.sell(article)
+    return shop
+
+
+def looked(shop: Shop, read: str, typed: str) -> httpx2.Response:
+    answer = shop.http.get(f"/api/v2/{read}", params={"search": typed, "limit": 1})
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def test_the_answer_tells_what_was_looked_for_instead(cheese: Shop) -> None:
+    article = cheese.store_id.upper()
+    for read, filters in (("products", {}), ("stock", {"store": cheese.store_id})):
+        answer = cheese.read(read, search="emental grandcur", **filters)
+        assert [item["sku"] for item in answer["items"]] == [article]
+        assert answer["meta"]["corrected"] == ["emmental grandcru"]
+        assert "reading" not in answer["items"][0]
+    exact: Json = cheese.read("products", search="emmental grandcru")
+    assert "corrected" not in exact["meta"]
+    table = cheese.http.get("/api/v2/products", params={"search": "emental grandcur", "format": "csv"}).text
+    assert "reading" not in table
+    assert article in table
+
+
+def test_pages_of_a_search_follow_each_other(cheese: Shop) -> None:
+    article = cheese.store_id.upper()
+    first = looked(cheese, "products", article)
+    assert [item["sku"] for item in first.json()["items"]] == [article]
+    second = cheese.http.get(first.links["next"]["url"])
+    assert [item["sku"] for item in second.json()["items"]] == [f"{article}-X"]
+    assert "next" not in second.links
+
+
+def test_a_place_of_another_list_is_refused(cheese: Shop) -> None:
+    cursor = httpx2.URL(looked(cheese, "products", cheese.store_id).links["next"]["url"]).params["after"]
+    assert cheese.http.get("/api/v2/products", params={"after": cursor}).json()["code"] == "bad_cursor"
+
+
+def test_a_deleted_letter_costs_no_shop_its_stock(cheese: Shop) -> None:
+    eventually(lambda: cheese.read("stock", search="emmental", store=cheese.store_id)["items"] or None)
+    assert cheese.read("stock", search="emmetal", store=cheese.store_id)["items"][0]["on_hand"] == -1
+    assert cheese.read("stock", search=sku())["items"] == []
