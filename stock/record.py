@@ -84,7 +84,8 @@ def record(
 ) -> Result:
     """Record a batch (see the module), and commit with the last statement if told so.
 
-    `tolerance` says how far a count may be off. Raises UnknownStore, NoRule, psycopg.Error and SQLAlchemyError; whatever it raises, nothing may be committed.
+    `tolerance` says how far a count may be off. Raises UnknownStore, NoRule, psycopg.Error and SQLAlchemyError; whatever it raises,
+    nothing may be committed.
     """
     read = _Read(connection, batch)
     read.book.tolerance = tolerance

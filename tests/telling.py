@@ -82,12 +82,14 @@ def logged(accepted: Accepted, **changed: Any) -> Recorded:  # noqa: ANN401 - an
     return Recorded(**(same | parts))
 
 
-def sale(*lines: Line, if_insufficient: Literal["allow", "refuse"] | None = None) -> SaleRecorded:
+def sale(
+    *lines: Line, if_insufficient: Literal["allow", "refuse"] | None = None, till: str | None = None, number: int | None = None
+) -> SaleRecorded:
     """Lines are (sku, quantity) or (sku, quantity, unit price); the usual price is 2.50."""
     made = tuple(
         SaleLine(sku=Sku(sku), quantity=quantity, unit_price=Decimal(price[0] if price else "2.50")) for sku, quantity, *price in lines
     )
-    return SaleRecorded(lines=made, if_insufficient=if_insufficient)
+    return SaleRecorded(lines=made, if_insufficient=if_insufficient, till_id=till, till_seq=number)
 
 
 def void(sale_id: UUID, *, enforce: bool = False) -> SaleVoided:
@@ -107,8 +109,10 @@ def adjusted(*lines: tuple[str, int]) -> StockAdjusted:
     return StockAdjusted(reason="correction", lines=tuple(AdjustmentLine(sku=Sku(sku), delta=delta) for sku, delta in lines))
 
 
-def counted(*lines: tuple[str, int]) -> StockCounted:
-    return StockCounted(lines=tuple(CountLine(sku=Sku(sku), counted=found) for sku, found in lines))
+def counted(*lines: tuple[str, int] | tuple[str, int, datetime], blind: bool = False) -> StockCounted:
+    """Lines are (sku, units) or (sku, units, the line's own instant)."""
+    made = tuple(CountLine(sku=Sku(sku), counted=found, counted_at=at[0] if at else None) for sku, found, *at in lines)
+    return StockCounted(lines=made, blind=blind)
 
 
 def delivered(*lines: tuple[str, int]) -> DeliveryReceived:
