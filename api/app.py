@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from api import audit, auth, cases, counts, events, health, live, pages, problems, reads, reports, shelves, tills, users
+from api import audit, auth, cases, counts, events, health, live, pages, problems, reads, reports, restock_reads, shelves, tills, users
 from api.accounts import prepare_accounts
 from api.batch import PATH as BATCH_PATH
 from api.batch import BatchDesk
@@ -26,6 +26,8 @@ from api.edge import Edge, Shortcut
 from api.intake import Intake
 from api.known import Known
 from api.reading import Reader
+from api.restocks import COMMANDS as RESTOCK_COMMANDS
+from api.restocks import RestockDesk
 from api.sessions import ANNOUNCED as ACCOUNTS
 from api.sessions import Sessions
 from api.tokens import tokens_of
@@ -81,6 +83,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
         counts.router,
         cases.router,
         tills.router,
+        restock_reads.router,
         reports.router(),
         live.router,
         health.router,
@@ -95,7 +98,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
         shortcut=shortcut,
     )
     problems.install(app)
-    describe(app, [*{command.body for command in COMMANDS}, RecordSales])
+    describe(app, [*{command.body for command in (*COMMANDS, *RESTOCK_COMMANDS)}, RecordSales])
     return app
 
 
@@ -146,6 +149,8 @@ def _take_commands(app: FastAPI) -> Shortcut:
             summary=command.summary,
             entry=command_entry(command),
         )
+    for command, endpoint in RestockDesk(desk, state.known).endpoints():
+        _add(app, command.path, method=command.method, endpoint=endpoint, summary=command.summary, entry=command_entry(command))
     sale = next(route for route in app.routes if isinstance(route, CommandRoute) and route.path == RECORD_SALE.path)
     _add(
         app,

@@ -23,6 +23,7 @@ NAMES: dict[str, dict[str, Any]] = {
     "store_id": {"type": "string", "pattern": STORE_ID},
     "sku": {"type": "string", "pattern": SKU},
     "sale_id": {"type": "string", "format": "uuid"},
+    "restock_id": {"type": "string", "format": "uuid"},
     "case_id": {"type": "string", "format": "uuid"},
 }
 REFS = "#/components/schemas/{model}"
@@ -202,6 +203,8 @@ def _entry(path: str, body: type[BaseModel], outcomes: Mapping[str, tuple[str, d
         answers["409"] = problem("Refused by a rule; only with Prefer: wait")
     if "{store_id}" in path and not path.endswith("{store_id}"):
         answers["404"] = problem("`unknown_store`, `unknown_sale`")
+    if "{restock_id}" in path:
+        answers["404"] = problem("`unknown_restock`, also when it concerns none of the caller's stores")
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": REFS.format(model=body.__name__)}}}},
         "responses": answers,

@@ -155,6 +155,23 @@ PROBLEMS: Final[dict[str, Entry]] = {
         "L'état actuel ne permet pas cette étape.",
         "The current status doesn't allow this step.",
     ),
+    "wrong_state": _entry(
+        409,
+        "Étape impossible",
+        "Step not possible",
+        "L'état du réapprovisionnement (« state ») ne permet pas cette étape.",
+        "The state of the restock ('state') doesn't allow this step.",
+    ),
+    "exceeds_restock": _entry(
+        409,
+        "Quantité excessive",
+        "Too many units",
+        "C'est plus que ce qui a été demandé ou accordé ; « most » dit combien il peut y en avoir.",
+        "This is more than was asked for or approved; 'most' says how many there may be.",
+    ),
+    "nothing_to_ship": _entry(
+        409, "Rien à expédier", "Nothing to ship", "L'expédition ne contient aucune unité.", "The shipment holds no unit."
+    ),
     "account_exists": _entry(
         409, "Compte existant", "Account exists", "Un compte porte déjà ce nom d'utilisateur.", "An account already has this user name."
     ),
@@ -297,6 +314,11 @@ FAULTS: Final[dict[str, Text]] = {
     "too_long": Text("Le texte est trop long.", "The text is too long."),
     "too_few": Text("Il n'y a pas assez d'éléments.", "There are too few items."),
     "too_many": Text("Il y a trop d'éléments.", "There are too many items."),
+    "no_centre": Text(
+        "Ce magasin n'a pas de centre logistique : indiquez qui envoie.", "This store has no logistics centre: say who sends."
+    ),
+    "same_store": Text("Un magasin ne peut pas s'envoyer des articles.", "A store can't send goods to itself."),
+    "empty_receipt": Text("Il n'y a ni articles ni clôture.", "There are neither goods nor an end."),
     "zero": Text("Zéro n'est pas permis ici.", "Zero isn't allowed here."),
     "duplicate": Text("Cette valeur est déjà présente.", "This value is there already."),
     "in_the_future": Text("L'instant est trop loin dans le futur.", "The time is too far in the future."),
