@@ -3,7 +3,7 @@
 Stock and movements with their two clocks: `as_of` (what had happened by then) and `known_at` (what was recorded by then).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -23,6 +23,7 @@ from schemas.envelope import YEARS
 from stock import catalogue, clocks, holdings
 from stock.book import Shop
 from stock.clocks import Clocks, Stretch
+from stock.transit import transports
 
 router = APIRouter(prefix="/api/v2")
 
@@ -137,7 +138,9 @@ def _fault_of(instant: datetime, latest: datetime) -> str | None:
 
 def _standing(connection: Connection, stores: frozenset[str] | None, at: Clocks) -> Standing:
     now = log_standing(connection, stores)
-    return now if at == clocks.NOW else Hindsight(now.position, now.as_of, now.lag_seconds, now.stalled_stores, now.timezone, at)
+    if at == clocks.NOW:
+        return replace(now, position=f"{now.position}:{transports(connection, stores)}")
+    return Hindsight(now.position, now.as_of, now.lag_seconds, now.stalled_stores, now.timezone, at)
 
 
 def _shop(connection: Connection, store_id: str) -> Shop:
