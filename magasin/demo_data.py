@@ -314,19 +314,15 @@ def products() -> tuple[Product, ...]:
     """The products of the files, by SKU as text."""
     rows = _rows("products.csv.gz")
     prices = _prices(rows)
-    types = {(row["product_type"], row["product_category"]): (row["fr"], row["en"]) for row in _rows("types.csv")}
     made: list[Product] = []
     for row in sorted(rows, key=lambda one: one["product_id"]):
-        size, own = row["package_size"], row["brand"] == "Private"
-        # A few types, such as PREMIUM, mean another thing in each category.
-        kind = row["product_type"]
-        type_fr, type_en = types.get((kind, row["product_category"])) or types[kind, ""]
+        name_fr, name_en = names_of(row)
         category_fr, category_en = departments()[row["department"]]
         made.append(
             Product(
                 sku=row["product_id"],
-                name_fr=_name(type_fr, readable_size(size, french=True), "marque maison" if own else "marque nationale"),
-                name_en=_name(type_en, readable_size(size), "store brand" if own else "national brand"),
+                name_fr=name_fr,
+                name_en=name_en,
                 category_fr=category_fr,
                 category_en=category_en,
                 price_cents=prices[row["product_id"]],
@@ -334,6 +330,23 @@ def products() -> tuple[Product, ...]:
             )
         )
     return tuple(made)
+
+
+@cache
+def _types() -> Mapping[tuple[str, str], tuple[str, str]]:
+    """Type and category (or no category) of the files → (French, English)."""
+    return {(row["product_type"], row["product_category"]): (row["fr"], row["en"]) for row in _rows("types.csv")}
+
+
+def names_of(row: Mapping[str, str]) -> tuple[str, str]:
+    """A product of the files in French and in English; a type without a translation is called as it is there, in lower case."""
+    kind, size, own = row["product_type"], row["package_size"], row["brand"] == "Private"
+    # A few types, such as PREMIUM, mean another thing in each category.
+    type_fr, type_en = _types().get((kind, row["product_category"])) or _types().get((kind, "")) or (kind.capitalize(), kind.capitalize())
+    return (
+        _name(type_fr, readable_size(size, french=True), "marque maison" if own else "marque nationale"),
+        _name(type_en, readable_size(size), "store brand" if own else "national brand"),
+    )
 
 
 def _name(kind: str, size: str, brand: str) -> str:
