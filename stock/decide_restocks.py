@@ -169,7 +169,7 @@ def _movements(head: Accepted, deltas: Iterable[tuple[Sku, int]]) -> tuple[Movem
 
 
 def _receipt_cases(event: RestockReceived, restock: Restock, receipt_id: UUID, *, late: bool) -> tuple[Case, ...]:
-    """What is wrong with a receipt, SKU by SKU. A surplus is told as a short receipt is: shipment and receipt differ."""
+    """What is wrong with a receipt, SKU by SKU. More than was shipped is as late as what comes after closing: it was complete before."""
     events = (restock.restock_id, receipt_id)
     arrived, damaged = Counter[Sku](), Counter[Sku]()
     for each in event.lines:
@@ -180,9 +180,9 @@ def _receipt_cases(event: RestockReceived, restock: Restock, receipt_id: UUID, *
         details = _details(restock, line) | {"arrived": arrived[sku]}
         if damaged[sku]:
             cases.append(Case("damaged_receipt", f"{receipt_id}|damaged_receipt|{sku}", events, sku, details | {"broken": damaged[sku]}))
-        if late and arrived[sku]:
+        if arrived[sku] and (late or line.surplus):
             cases.append(Case("late_receipt", f"{receipt_id}|late_receipt|{sku}", events, sku, details))
-        if not late and (line.missing or (arrived[sku] and line.surplus)):
+        if line.missing and not late:
             cases.append(Case("short_receipt", f"{restock.restock_id}|short_receipt|{sku}", events, sku, details))
     return tuple(cases)
 

@@ -36,8 +36,8 @@ ADVICE: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "late_receipt": (
         "accept",
-        "Des articles sont arrivés après la clôture de la réception : ils sont en stock, acceptez-les.",
-        "Goods arrived after the receipt was closed: they are in stock, accept them.",
+        "Des articles sont arrivés après la clôture de la réception, ou en trop : ils sont en stock, acceptez-les.",
+        "Goods arrived after the receipt was closed, or too many of them: they are in stock, accept them.",
     ),
     "count_variance": (
         "recount",

@@ -1,5 +1,6 @@
 """Can two stores agree about goods over HTTP, may each do only its part, and is every answer the same when it is asked for again?"""
 
+import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ class Pair:
         self.receiver = system.client("caissier", [self.shop.store_id])
         self.sku = sku()
 
-    def ask(self, quantity: int = 10, **more: Any) -> Json:  # noqa: ANN401 - members of a request body
+    def ask(self, quantity: int = 10, /, **more: Any) -> Json:  # noqa: ANN401 - members of a request body
         """A request of the shop, recorded: the answer."""
         body = {"to_store": self.shop.store_id, "lines": [{"sku": self.sku, "quantity": quantity}], **more}
         answer = self.receiver.post("/api/v2/restocks", json=body, headers=WAIT)
@@ -40,10 +41,11 @@ class Pair:
         found: Json = answer.json()
         return found
 
-    def step(self, restock_id: str, verb: str, body: Json | None = None, **headers: str) -> httpx2.Response:
+    def step(self, restock_id: str, verb: str, body: Json | None = None, *, key: str | None = None) -> httpx2.Response:
         """A step taken by the store that it belongs to."""
         who = self.sender if verb in {"approve", "reject", "ship"} else self.receiver
-        return who.post(f"/api/v2/restocks/{restock_id}/{verb}", json=STEPS[verb] if body is None else body, headers={**WAIT, **headers})
+        headers = WAIT if key is None else {**WAIT, "Idempotency-Key": key}
+        return who.post(f"/api/v2/restocks/{restock_id}/{verb}", json=STEPS[verb] if body is None else body, headers=headers)
 
     def done(self, restock_id: str, verb: str, body: Json | None = None) -> Json:
         """The same, recorded: the answer."""
@@ -159,10 +161,10 @@ def test_a_decision_said_again_is_the_same_decision(pair: Pair) -> None:
     first, again = pair.done(restock_id, "approve"), pair.done(restock_id, "approve")
     assert again == first
     assert pair.step(restock_id, "approve", {"lines": [{"sku": pair.sku, "quantity": 1}]}).json()["code"] == "wrong_state"
-    key = {"Idempotency-Key": str(uuid4())}
-    shipped = pair.step(restock_id, "ship", **key)
-    assert pair.step(restock_id, "ship", **key).json() == shipped.json()
-    assert pair.step(restock_id, "ship", {"lines": [{"sku": pair.sku, "quantity": 1}]}, **key).json()["code"] == "idempotency_mismatch"
+    key = str(uuid4())
+    shipped = pair.step(restock_id, "ship", key=key)
+    assert pair.step(restock_id, "ship", key=key).json() == shipped.json()
+    assert pair.step(restock_id, "ship", {"lines": [{"sku": pair.sku, "quantity": 1}]}, key=key).json()["code"] == "idempotency_mismatch"
     receipt = {"receipt_id": str(uuid4()), "lines": [{"sku": pair.sku, "received": 2}]}
     assert pair.done(restock_id, "receive", receipt) == pair.done(restock_id, "receive", receipt)
     twice = {"lines": [{"sku": pair.sku, "received": 3}]}  # two deliveries in the same words
@@ -172,7 +174,7 @@ def test_a_decision_said_again_is_the_same_decision(pair: Pair) -> None:
 
 def test_a_request_said_again_is_the_same_request_even_if_the_centre_has_changed(system: System) -> None:
     pair = Pair(system)
-    body = {"restock_id": str(uuid4())}
+    body: Json = {"restock_id": str(uuid4())}
     first = pair.ask(**body)
     details = {"name": "Essai", "timezone": "America/Toronto", "centre": system.open_store(kind="centre").store_id}
     assert pair.shop.http.put(pair.shop.path, json=details, headers=WAIT).status_code == 201
@@ -213,7 +215,8 @@ def test_a_store_without_a_centre_has_to_say_who_sends(system: System, shop: Sho
 
 def test_a_receipt_has_to_say_something(pair: Pair) -> None:
     restock_id = pair.ask()["restock_id"]
-    for body in ({}, {"lines": []}, {"lines": [], "close": False}):
+    empty: list[Json] = [{}, {"lines": []}, {"lines": [], "close": False}]
+    for body in empty:
         answer = pair.step(restock_id, "receive", body)
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "empty_receipt")
     assert pair.step(restock_id, "reject", {}).json()["errors"][0]["pointer"] == "/reason"
@@ -291,7 +294,7 @@ def test_who_asks_may_go_on_before_the_request_is_recorded(pair: Pair, system: S
         assert (late.status_code, late.headers["retry-after"]) == (503, "2")
         with ThreadPoolExecutor(1) as pool:
             going_on = pool.submit(pair.step, restock_id, "approve")
-            system.processes["stock-writer"].tell(18)
+            system.processes["stock-writer"].tell(signal.SIGCONT)
             assert going_on.result().status_code == 201
     assert pair.read(restock_id)["status"] == "approved"
 

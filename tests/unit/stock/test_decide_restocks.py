@@ -232,7 +232,7 @@ def test_more_than_was_shipped_is_on_hand_and_a_case() -> None:
     assert on_hand(kept)[SHOP, "apple"] == 12
     assert on_hand(kept)[SHOP, "plum"] == 2
     assert kept.restocks[way.restock_id].status == "partially_received"
-    assert cases(decision) == [("short_receipt", "apple"), ("short_receipt", "plum")]
+    assert cases(decision) == [("late_receipt", "apple"), ("late_receipt", "plum")]
     assert [case.details["surplus"] for case in decision.cases] == [2, 2]
 
 
