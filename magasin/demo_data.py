@@ -161,11 +161,21 @@ def baskets() -> tuple[Basket, ...]:
     sequence: Counter[tuple[str, str]] = Counter()
     made: list[Basket] = []
     for (timestamp, basket_id, store_id), of_basket in sorted(lines.items()):
-        till_id = f"caisse-{_number(f'till:{basket_id}') % _TILLS_PER_SHOP + 1:02d}"
+        till_id = till_of(basket_id)
         sequence[store_id, till_id] += 1
         local = datetime.fromisoformat(timestamp.partition(".")[0]) + FILE_CLOCK
         made.append(Basket(basket_id, store_id, local, till_id, sequence[store_id, till_id], tuple(of_basket)))
     return tuple(made)
+
+
+def till_of(basket_id: str) -> str:
+    """The till at which a basket of the files was paid: the files don't say, so its number does."""
+    return f"caisse-{_number(f'till:{basket_id}') % _TILLS_PER_SHOP + 1:02d}"
+
+
+def method_of(basket_id: str) -> str:
+    """How it was paid: seven in ten by card."""
+    return "card" if _number(f"payment:{basket_id}") % 10 < _CARD_TENTHS else "cash"
 
 
 def last_day_of_files() -> date:
@@ -199,7 +209,7 @@ def sale_body(basket: Basket, last_day: date) -> bytes:
                 {"sku": line.sku, "quantity": line.quantity, "unit_price": money(line.unit_cents), "line_total": money(line.total_cents)}
                 for line in basket.lines
             ],
-            "payment": {"method": "card" if _number(f"payment:{basket.basket_id}") % 10 < _CARD_TENTHS else "cash"},
+            "payment": {"method": method_of(basket.basket_id)},
         }
     )
 
