@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 
 from events.base import Event
 from schemas.envelope import Accepted, Recorded, join
+from stock import desk, tills
 from tests.pipeline import NOBODY, pipeline, rebuilt, writer
 from tests.services import Services
 from tests.telling import (
@@ -46,7 +47,10 @@ SOME = settings(max_examples=15)
 
 @dataclass(frozen=True)
 class Step:
-    """One fact of a story: `sold` names the step of the sale that a void or a return speaks of (or of none that ever comes)."""
+    """One fact of a story: `sold` names the step of the sale that a void or a return speaks of (or of none that ever comes).
+
+    `damaged` also makes a sale one of a numbered till, and a count one whose lines have instants of their own.
+    """
 
     kind: str
     store: int
@@ -93,13 +97,15 @@ class Telling:
         sale_id = UUID(int=self._base + (step.sold + 1 if step.sold >= 0 else 2**32 + step.quarter_day))
         match step.kind:
             case "sale":
-                return sale(*((sku, quantity, f"{quantity}.33") for sku, quantity in step.lines))
+                lines = ((sku, quantity, f"{quantity}.33") for sku, quantity in step.lines)
+                return sale(*lines, till="1", number=step.quarter_day + 1) if step.damaged else sale(*lines)
             case "void":
                 return void(sale_id)
             case "return":
                 return returned(sale_id, *step.lines, condition="damaged" if step.damaged else "resellable")
             case "count":
-                return counted(*step.lines)
+                own = enumerate(step.lines, start=step.quarter_day)
+                return counted(*((*line, minutes(place * QUARTER_DAY_MINUTES / 4)) if step.damaged else line for place, line in own))
             case "adjustment":
                 return adjusted(*((sku, quantity if step.damaged else -quantity) for sku, quantity in step.lines))
             case _:
@@ -115,6 +121,8 @@ class Telling:
             "cells": {table: sorted((self.stores.index(row[0]), *row[1:]) for row in rows) for table, rows in self.cells().items()},
             "over_returned": {(case["sku"], self._id(UUID(case["events"][0]))) for case in cases if case["kind"] == "over_return"},
             "strange": sorted(case["sku"] for case in cases if case["kind"] == "unknown_product"),
+            "same_number": sorted(case["details"]["till_seq"] for case in cases if case["kind"] == "till_sequence"),
+            "tills": self._tills(),
         }
 
     def cells(self) -> dict[str, list[tuple[Any, ...]]]:
@@ -133,6 +141,14 @@ class Telling:
             assert {place for (_, store), place in places.items() if store == store_id} == {(len(seqs), "live")}
         assert kept_levels(self.engine, self.stores) == folded(self.engine, self.stores)
         assert self.cells() == rebuilt(self.engine, self.stores)
+        with self.engine.connect() as connection:
+            found = desk.cases(connection, desk.Wanted(stores=self.stores), after=None, limit=500)
+        assert [case["case_id"] for case in found] == [event.event_id for event in log if event.type == "case.opened"]
+
+    def _tills(self) -> list[tuple[Any, ...]]:
+        with self.engine.connect() as connection:
+            rows = tills.tills(connection, self.stores, silent_after_seconds=60, after=None, limit=50)
+        return [(self.stores.index(row["store_id"]), row["contiguous_through"], row["missing"], row["last_sale_at"]) for row in rows]
 
     def _number(self, cell: tuple[str, str]) -> tuple[int, str]:
         return self.stores.index(cell[0]), cell[1]
@@ -244,7 +260,9 @@ STORY = [
     Step("sale", 1, 2, (("apple", 5), ("strange", 1))),
     Step("return", 0, 3, (("apple", 2), ("pear", 5)), sold=0),
     Step("void", 1, 4, (), sold=1),
-    Step("count", 0, 2, (("apple", 9), ("pear", 4))),
+    Step("count", 0, 2, (("apple", 9), ("pear", 4)), damaged=True),
+    Step("sale", 0, 4, (("pear", 1),), damaged=True),
+    Step("sale", 0, 4, (("apple", 1),), damaged=True),
     Step("delivery", 1, 0, (("apple", 9),)),
     Step("sale", 0, 5, (("apple", 2),)),
     Step("adjustment", 0, 2, (("pear", 1),)),
