@@ -2,17 +2,16 @@
 
 import csv
 import io
-import zipfile
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from api.tables import as_csv
 from api.texts import Text
 from api.workbook import MOST_CHARACTERS, Column, Sheet, as_workbook
+from tests.spreadsheets import cells_of
 
 COLUMNS = {
     "business_date": Column(Text("Jour", "Day"), "date"),
@@ -30,42 +29,21 @@ META = {
     "owing": [{"store_id": "292", "till_id": "caisse-01", "missing": 2}],
     "timezone": "America/Toronto",
 }
-MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-
-
-def read(workbook: bytes, number: int = 1) -> list[list[Any]]:
-    """The cells of a sheet as a program reads them: numbers with the format they have, texts as texts; there are no formulas."""
-    with zipfile.ZipFile(io.BytesIO(workbook)) as parts:
-        styles = ET.fromstring(parts.read("xl/styles.xml"))  # noqa: S314 - made here a moment ago
-        codes = {each.get("numFmtId"): each.get("formatCode") for each in styles.iter(f"{MAIN}numFmt")}
-        styled = [codes.get(each.get("numFmtId")) for each in styles.findall(f"{MAIN}cellXfs/{MAIN}xf")]
-        page = ET.fromstring(parts.read(f"xl/worksheets/sheet{number}.xml"))  # noqa: S314 - the same
-    assert not list(page.iter(f"{MAIN}f")), "a formula"
-    rows: list[list[Any]] = []
-    for row in page.iter(f"{MAIN}row"):
-        cells: list[Any] = []
-        for cell in row:
-            if cell.get("t") == "inlineStr":
-                cells.append("".join(part.text or "" for part in cell.iter(f"{MAIN}t")))
-            else:
-                cells.append((float(cell.findtext(f"{MAIN}v", "nan")), styled[int(cell.get("s", "0"))]))
-        rows.append(cells)
-    return rows
 
 
 def test_figures_are_figures_and_dates_are_dates() -> None:
-    rows = read(as_workbook(SHEET, [ROW], META, "fr"))
+    rows = cells_of(as_workbook(SHEET, [ROW], META, "fr"))
     assert rows[0] == ["Jour", "Article", "Articles vendus", "Ventes nettes"]
     assert rows[1] == [(46095.0, "yyyy-mm-dd"), "1.50", (3.0, "#,##0"), (-7.05, "#,##0.00")]
     assert date(1899, 12, 30) + timedelta(days=46095) == ROW["business_date"]
 
 
 def test_headings_follow_the_language() -> None:
-    assert read(as_workbook(SHEET, [ROW], META, "en"))[0] == ["Day", "Product", "Units sold", "Net sales"]
+    assert cells_of(as_workbook(SHEET, [ROW], META, "en"))[0] == ["Day", "Product", "Units sold", "Net sales"]
 
 
 def test_a_second_sheet_tells_what_the_columns_mean_and_how_fresh_they_are() -> None:
-    told = read(as_workbook(SHEET, [ROW], META, "fr"), 2)
+    told = cells_of(as_workbook(SHEET, [ROW], META, "fr"), 2)
     assert ["Question", "Combien ?"] in told
     assert ["Du", "2026-03-01"] in told
     assert ["Complet", "non"] in told
@@ -86,24 +64,24 @@ def test_a_second_sheet_tells_what_the_columns_mean_and_how_fresh_they_are() -> 
 @pytest.mark.parametrize("text", ["=1+1", "@SUM(1)", "+1", "-1+2", "http://example.org/", "{=1}", "\t=1", "1e5", "0012"])
 def test_no_text_becomes_anything_else(text: str) -> None:
     rows = [{"sku": text, "name": {"fr": text}}]
-    assert read(as_workbook(SHEET, rows, META, "fr"))[1] == [text, text]
+    assert cells_of(as_workbook(SHEET, rows, META, "fr"))[1] == [text, text]
     written = next(csv.DictReader(io.StringIO(as_csv(rows).decode(), newline="")))["name.fr"]
     assert written == (f"'{text}" if text[0] in "=@+-\t" else text)
 
 
 def test_what_excel_would_not_take_is_cut_and_what_is_nothing_stays_empty() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"sku": "x" * 40_000, "units": None, "revenue": None, "name": {"fr": True}},
         {"units": [1, {"a": "b"}], "revenue": Decimal("1.10")},
     ]
-    found = read(as_workbook(SHEET, rows, META, "fr"))
+    found = cells_of(as_workbook(SHEET, rows, META, "fr"))
     assert found[0] == ["Article", "Articles vendus", "Ventes nettes", "name.fr"]
     assert [len(found[1][0]), found[1][1:]] == [MOST_CHARACTERS, [(1.0, None)]]
     assert found[2] == ['[1,{"a":"b"}]', (1.1, "#,##0.00")]
 
 
 def test_a_report_without_rows_has_its_headings_all_the_same() -> None:
-    assert read(as_workbook(SHEET, [], META, "fr")) == [["Jour", "Article", "Articles vendus", "Ventes nettes"]]
+    assert cells_of(as_workbook(SHEET, [], META, "fr")) == [["Jour", "Article", "Articles vendus", "Ventes nettes"]]
     assert as_csv([], names=list(COLUMNS)) == b"business_date,sku,units,revenue\r\n"
 
 

@@ -1,0 +1,187 @@
+"""May every report be taken along: whole, typed, in the reader's language, and explained figure by figure?"""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterator
+from datetime import date
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import Engine
+
+from api import reports
+from api.workbook import MEDIA_TYPE
+from events.catalogue import Bilingual, ProductDefined
+from events.fields import Sku
+from projections import PROJECTIONS
+from projections.project import follow
+from schemas.envelope import CATALOGUE_STREAM
+from tests.headquarters import headquarters, read
+from tests.services import Services
+from tests.spreadsheets import cells_of
+from tests.telling import Branch, keep, log_of, minutes, own_engine, returned, sale, told
+
+SKUS = [f"sku-{number:03}" for number in range(60)]
+EVIL = "=HYPERLINK(1)"
+REPORTS = sorted(PROJECTIONS)
+
+
+@pytest.fixture(scope="module")
+def engine(services: Services) -> Iterator[Engine]:
+    with own_engine(services) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def branch(engine: Engine) -> Branch:
+    """A shop that sold sixty products, one of them in a category whose name is a formula."""
+    branch = Branch(engine).opened(skus=SKUS)
+    category = Bilingual(fr=EVIL, en="@SUM(1)")
+    keep(engine, told(ProductDefined(sku=Sku(SKUS[0]), name=category, category=category, price="1.00"), store_id=CATALOGUE_STREAM))
+    sold = [branch.told(sale((sku, number + 1)), at=minutes(number)) for number, sku in enumerate(SKUS)]
+    branch.keep(*sold, branch.told(returned(sold[5].event_id, (SKUS[5], 1)), at=minutes(100)))
+    follow(engine, {store_id: log_of(engine, store_id) for store_id in (branch.store_id, CATALOGUE_STREAM)})
+    return branch
+
+
+@pytest.fixture
+async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    async with headquarters(engine, tmp_path) as made:
+        yield made
+
+
+async def workbook(client: httpx2.AsyncClient, path: str, language: str = "fr", **asked: str | int) -> list[list[object]]:
+    """The cells of the first sheet."""
+    answer = await client.get(path, params={**asked, "format": "xlsx"}, headers={"Accept-Language": language})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    return cells_of(answer.content)
+
+
+@pytest.mark.parametrize("name", REPORTS)
+async def test_every_report_is_a_workbook_with_the_same_rows(client: httpx2.AsyncClient, branch: Branch, name: str) -> None:
+    items = (await read(client, f"reports/{name}", store=branch.store_id))["items"]
+    headings, *rows = await workbook(client, f"reports/{name}", store=branch.store_id)
+    assert len(rows) == len(items) > 0
+    assert len(headings) == len(items[0])
+    assert "revenue_cents" not in headings
+    english, *same = await workbook(client, f"reports/{name}", "en", store=branch.store_id)
+    assert same == rows
+    assert english != headings
+
+
+async def test_money_dates_and_names_have_their_own_types(client: httpx2.AsyncClient, branch: Branch) -> None:
+    asked = {"store": branch.store_id, "group_by": "day,category"}
+    _, *rows = await workbook(client, "reports/daily-sales", **asked)
+    items = (await read(client, "reports/daily-sales", **asked))["items"]
+    assert [row[1] for row in rows] == [item["category"] for item in items]
+    assert EVIL in [row[1] for row in rows], "a text, and no formula"
+    assert {row[0] for row in rows} == {((date(2026, 3, 14) - date(1899, 12, 30)).days, "yyyy-mm-dd")}
+    assert [row[-1] for row in rows] == [(float(item["revenue"]), "#,##0.00") for item in items]
+    answer = await client.get("reports/daily-sales", params={**asked, "format": "csv"})
+    assert {row["category"] for row in csv.DictReader(io.StringIO(answer.text))} == {f"'{EVIL}", "Fruits"}
+
+
+async def test_an_accept_header_asks_for_a_workbook_too_and_the_file_has_a_name(client: httpx2.AsyncClient, branch: Branch) -> None:
+    asked = {"store": branch.store_id, "from": "2026-03-01", "to": "2026-03-31"}
+    answer = await client.get("reports/daily-sales", params=asked, headers={"Accept": MEDIA_TYPE})
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert answer.headers["content-disposition"] == 'attachment; filename="daily-sales_2026-03-01_2026-03-31.xlsx"'
+    assert (await client.get("reports/daily-sales", params={**asked, "format": "pdf"})).status_code == 422
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+async def test_an_export_is_the_whole_report_or_says_that_it_is_not(
+    client: httpx2.AsyncClient, branch: Branch, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"store": branch.store_id, "group_by": "sku", "format": form}
+
+    def count(answer: httpx2.Response) -> int:
+        return len(cells_of(answer.content) if form == "xlsx" else answer.text.splitlines()) - 1
+
+    monkeypatch.setattr(reports, "MOST_ROWS", 10)
+    whole = await client.get("reports/daily-sales", params=asked)
+    assert (count(whole), whole.links) == (60, {})
+    page = await client.get("reports/daily-sales", params={**asked, "limit": 10})
+    assert count(page) == 10
+    assert page.links["next"]["url"]
+    monkeypatch.setattr(reports, "MOST_EXPORTED_ROWS", 59)
+    refused = await client.get("reports/daily-sales", params=asked)
+    assert (refused.status_code, refused.json()["code"]) == (422, "too_many_rows")
+    assert "59" in refused.json()["detail"]
+
+
+async def test_a_semicolon_makes_the_file_that_a_french_spreadsheet_opens(client: httpx2.AsyncClient, branch: Branch) -> None:
+    asked = {"store": branch.store_id, "group_by": "sku", "sku": SKUS[3], "format": "csv"}
+    french = await client.get("reports/daily-sales", params={**asked, "separator": ";"})
+    assert french.content.decode() == "\ufeffsku;sales;units;returned_units;revenue\r\nsku-003;1;4;0;10,00\r\n"
+    plain = await client.get("reports/daily-sales", params=asked)
+    assert plain.content.decode() == "sku,sales,units,returned_units,revenue\r\nsku-003,1,4,0,10.00\r\n"
+    assert french.headers["etag"] != plain.headers["etag"]
+    assert (await client.get("reports/daily-sales", params={**asked, "separator": "|"})).status_code == 422
+
+
+async def test_an_hour_is_a_filter(client: httpx2.AsyncClient, branch: Branch) -> None:
+    (row,) = (await read(client, "reports/hourly-sales", store=branch.store_id, hour=9, group_by="hour"))["items"]
+    assert (row["hour"], row["sales"]) == (9, 0)
+    refused = await client.get("reports/daily-sales", params={"hour": 9})
+    assert [each["pointer"] for each in refused.json()["errors"]] == ["/query/hour"]
+
+
+async def test_a_figure_is_explained_page_by_page(client: httpx2.AsyncClient, branch: Branch) -> None:
+    path, asked = "reports/daily-sales/explain", {"measure": "revenue", "store": branch.store_id}
+    whole = await read(client, path, **asked, limit=500)
+    assert whole.keys() >= {"measure", "formula", "unit", "label", "reported", "recomputed", "agrees", "events", "late_events", "meta"}
+    (row,) = (await read(client, "reports/daily-sales", store=branch.store_id, group_by="store"))["items"]
+    assert whole["reported"] == whole["recomputed"] == row["revenue"]
+    assert (whole["agrees"], whole["formula"], whole["unit"], whole["event_count"]) == (True, "sum(revenue_cents)", "money", 61)
+    assert sum(float(event["contribution"]) for event in whole["events"]) == pytest.approx(float(row["revenue"]))
+    assert whole["events"][0].keys() >= {"event_id", "type", "seq", "store_id", "occurred_at", "recorded_at", "contribution", "late"}
+    events, link = [], f"/api/v2/{path}?measure=revenue&store={branch.store_id}&limit=25"
+    while link:
+        answer = await client.get(f"http://test{link}")
+        events += answer.json()["events"]
+        assert answer.json()["recomputed"] == whole["recomputed"]
+        link = answer.links.get("next", {}).get("url", "")
+    assert events == whole["events"]
+
+
+async def test_the_events_of_a_figure_are_a_table(client: httpx2.AsyncClient, branch: Branch) -> None:
+    path, asked = "reports/daily-sales/explain", {"measure": "units", "store": branch.store_id, "sku": SKUS[7]}
+    headings, row = await workbook(client, path, "en", **asked)
+    assert headings[:3] == ["Event", "Type", "Store"]
+    assert (8.0, "#,##0") in row
+    answer = await client.get(path, params={**asked, "format": "csv"})
+    assert [(each["type"], each["contribution"]) for each in csv.DictReader(io.StringIO(answer.text))] == [("sale.recorded", "8")]
+    assert answer.headers["content-disposition"] == 'attachment; filename="daily-sales-explain.csv"'
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("reports/nothing/explain?measure=sales", 404, "unknown_report"),
+        ("reports/daily-sales/explain?measure=nothing", 422, "invalid_content"),
+        ("reports/daily-sales/explain", 422, "invalid_content"),
+        ("reports/daily-sales/explain?measure=sales&hour=3", 422, "invalid_content"),
+        ("reports/daily-sales/explain?measure=sales&from=2026-03-02&to=2026-03-01", 422, "invalid_content"),
+        ("reports/daily-sales/explain?measure=sales&after=nonsense", 400, "bad_cursor"),
+    ],
+)
+async def test_what_can_not_be_explained_is_said(client: httpx2.AsyncClient, path: str, status: int, code: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_too_many_events_are_a_clear_answer(client: httpx2.AsyncClient, branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projections.explain.MOST_EVENTS", 5)
+    answer = await client.get("reports/daily-sales/explain", params={"measure": "sales", "store": branch.store_id})
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_much_to_explain")
+
+
+async def test_a_manager_explains_own_stores_only(engine: Engine, branch: Branch, tmp_path: Path) -> None:
+    async with headquarters(engine, tmp_path, ["elsewhere"]) as stranger:
+        found = await read(stranger, "reports/daily-sales/explain", measure="sales")
+        assert (found["reported"], found["recomputed"], found["events"]) == (0, 0, [])
+        foreign = await stranger.get("reports/daily-sales/explain", params={"measure": "sales", "store": branch.store_id})
+        assert foreign.status_code == 403
