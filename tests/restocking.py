@@ -1,11 +1,14 @@
 """What do two stores tell of one restock, in as few words as a test needs?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypedDict
 from uuid import UUID, uuid4
 
+from hypothesis import strategies as st
+
+from events.base import Event
 from events.fields import Sku, StoreId
 from events.restocks import (
     AskedLine,
@@ -21,7 +24,7 @@ from events.restocks import (
 )
 from schemas.envelope import Accepted
 from stock.restock import Restock
-from tests.telling import NOON, SHOP, told
+from tests.telling import NOON, SHOP, adjusted, counted, delivered, minutes, sale, told
 
 CENTRE = "centre-logistique"
 
@@ -86,3 +89,47 @@ def lost(restock: Restock) -> int:
 def on_the_way(restock: Restock) -> int:
     """Units in transit."""
     return sum(restock.in_transit(sku) for sku in restock.lines)
+
+
+UNITS = st.integers(0, 9)
+AMOUNTS = st.dictionaries(st.sampled_from(["apple", "pear", "plum"]), UNITS, max_size=3)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Accepted]:
+    """Steps of three restocks in any order, sensible or not, between them what else moves stock; time goes on."""
+    ways = [Transfer(), Transfer(from_store=SHOP, to_store=CENTRE), Transfer()]
+    # Most begin in earnest, so that there is something to receive.
+    story: list[Accepted] = []
+    for way in ways:
+        if draw(st.booleans()):
+            lines = {"apple": draw(UNITS) + 1, "pear": 9}
+            story += [way.requested(**lines), way.approved(), way.shipped(**lines)]
+    for place in range(draw(st.integers(1, 20))):
+        story.append(draw(_facts(draw(st.sampled_from(ways)), minutes(place))))
+    return story
+
+
+@st.composite
+def _facts(draw: st.DrawFn, way: Transfer, at: datetime) -> Accepted:
+    """One step of a restock, or another fact of one of its stores."""
+    amounts, damaged, close = draw(AMOUNTS), draw(AMOUNTS), draw(st.booleans())
+    some = {sku: units for sku, units in amounts.items() if units} or {"apple": 1}
+
+    def there(event: Event) -> Accepted:
+        return told(event, store_id=draw(st.sampled_from([SHOP, CENTRE])), at=at)
+
+    kinds: dict[str, Callable[[], Accepted]] = {
+        "request": lambda: way.requested(at, **some),
+        "approve": lambda: way.approved(at, **{sku: units for sku, units in amounts.items() if units < 3}),
+        "ship": lambda: way.shipped(at, **some),
+        "receive": lambda: way.received(amounts, at, close=close or not (amounts or damaged), damaged=damaged),
+        "close": lambda: way.received({}, at, close=True),
+        "reject": lambda: way.rejected(at),
+        "cancel": lambda: way.cancelled(at),
+        "sale": lambda: there(sale(*some.items())),
+        "count": lambda: there(counted(*some.items())),
+        "delivery": lambda: there(delivered(*some.items())),
+        "adjustment": lambda: there(adjusted(*((sku, -units) for sku, units in some.items()))),
+    }
+    return kinds[draw(st.sampled_from(["request", "approve", "ship", "receive", "receive", *kinds]))]()

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from events.base import event_type
 from events.restocks import OfRestock
@@ -18,8 +17,8 @@ from stock import decide_restocks
 from stock.book import Book, Decision, Shop
 from stock.decide import decide
 from stock.restock import Line, Restock, Status
-from tests.restocking import CENTRE, Transfer, lost, on_the_way
-from tests.telling import SHOP, adjusted, counted, delivered, minutes, sale, told
+from tests.restocking import CENTRE, Transfer, lost, on_the_way, stories
+from tests.telling import SHOP
 
 Step = Callable[[Transfer], Accepted]
 STEPS: dict[str, Step] = {
@@ -263,51 +262,13 @@ def test_the_end_is_the_same_in_whatever_order_receipts_come() -> None:
 
 # Nothing is lost without a name.
 
-UNITS = st.integers(0, 9)
-SKUS = st.sampled_from(["apple", "pear", "plum"])
-AMOUNTS = st.dictionaries(SKUS, UNITS, max_size=3)
-
-
-@st.composite
-def facts(draw: st.DrawFn) -> list[Accepted]:
-    """Steps of three restocks in any order, sensible or not, between them what else moves stock; time goes on."""
-    ways = [Transfer(), Transfer(from_store=SHOP, to_store=CENTRE), Transfer()]
-    # Most begin in earnest, so that there is something to receive.
-    story = [each for way in ways if draw(st.booleans()) for each in shipped(way, apple=draw(UNITS) + 1, pear=9)]
-    for place in range(draw(st.integers(1, 20))):
-        at, way, amounts = minutes(place), draw(st.sampled_from(ways)), draw(AMOUNTS)
-        some = {sku: units for sku, units in amounts.items() if units} or {"apple": 1}
-        kind = draw(st.sampled_from([*["request", "approve", "ship", "receive"] * 3, *STEPS, "sale", "count", "delivery", "adjustment"]))
-        store_id = draw(st.sampled_from([SHOP, CENTRE]))
-        match kind:
-            case "request":
-                story.append(way.requested(at, **some))
-            case "approve":
-                story.append(way.approved(at, **{sku: units for sku, units in amounts.items() if units < 3}))
-            case "ship":
-                story.append(way.shipped(at, **(amounts or some)))
-            case "receive" | "close":
-                close, damaged = kind == "close" or draw(st.booleans()), draw(AMOUNTS)
-                story.append(way.received(amounts, at, close=close or not (amounts or damaged), damaged=damaged))
-            case "reject" | "cancel":
-                story.append(STEPS[kind](way))
-            case "sale":
-                story.append(told(sale(*some.items()), store_id=store_id, at=at))
-            case "count":
-                story.append(told(counted(*some.items()), store_id=store_id, at=at))
-            case "delivery":
-                story.append(told(delivered(*some.items()), store_id=store_id, at=at))
-            case _:
-                story.append(told(adjusted(*((sku, -units) for sku, units in some.items())), store_id=store_id, at=at))
-    return story
-
 
 def whole(kept: Book) -> int:
     """Units in all stores, in transit, and lost with a name."""
     return sum(level.on_hand for level in kept.levels.values()) + sum(on_the_way(each) + lost(each) for each in kept.restocks.values())
 
 
-@given(facts())
+@given(stories())
 def test_no_step_of_a_restock_makes_or_loses_a_unit_that_no_line_names(story: list[Accepted]) -> None:
     kept = book()
     for each in story:
