@@ -90,7 +90,8 @@ def sale(connection: Connection, store_id: str, sale_id: UUID) -> dict[str, Any]
         "actor": event.actor,
         "status": status,
         "reason": event.reason,
-        "lines": _lines(event, voids, returns),
+        "lines": event.data["lines"],
+        "returnable": _returnable(event, voids, returns),
         "payment": event.data.get("payment"),
         "voids": [_dependent(each) for each in voids],
         "returns": [_dependent(each) for each in returns],
@@ -122,8 +123,8 @@ def _told(sale_id: UUID, seq: int, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _lines(sale: Recorded, voids: Sequence[Recorded], returns: Sequence[Recorded]) -> list[dict[str, Any]]:
-    """The lines as they were told, each with the units that came back of it and those that still may: the first lines' come back first."""
+def _returnable(sale: Recorded, voids: Sequence[Recorded], returns: Sequence[Recorded]) -> list[dict[str, Any]]:
+    """For each line the units that came back of it and those that still may; what came back is taken from the first lines first."""
     back = Counter[str]()
     for line in (line for each in returns for line in each.data["lines"]):
         back[line["sku"]] += line["quantity"]
@@ -132,7 +133,7 @@ def _lines(sale: Recorded, voids: Sequence[Recorded], returns: Sequence[Recorded
         returned = min(line["quantity"], back[line["sku"]])
         back[line["sku"]] -= returned
         returnable = 0 if voids or sale.outcome != "recorded" else line["quantity"] - returned
-        lines.append({**line, "returned": returned, "returnable": returnable})
+        lines.append({"sku": line["sku"], "sold": line["quantity"], "returned": returned, "returnable": returnable})
     return lines
 
 
