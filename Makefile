@@ -1,6 +1,6 @@
 # One command for everything. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop demo test check format bench lock clean
+.PHONY: help setup run stop demo load-year test check format bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ PIP_OPTIONS := --disable-pip-version-check --no-input --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
 help: ## List the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
 
 setup: $(STAMP) ## Make the environment and install what is locked
 
@@ -41,6 +41,9 @@ stop: setup ## Stop what `make run` started, from another terminal
 
 demo: setup ## Post the 2,051 baskets and compare the figures
 	@$(BIN)/magasin demo
+
+load-year: setup ## Load a whole year into the running system: 1.44 million lines
+	@$(BIN)/magasin load-year
 
 check: setup ## Style, types, layers, dependencies, secrets
 	$(BIN)/ruff check .

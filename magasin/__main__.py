@@ -1,4 +1,4 @@
-"""The command line: ``magasin run``, ``magasin stop``, ``magasin env``, ``magasin demo`` and the single processes."""
+"""The command line: ``magasin run``, ``stop``, ``env``, ``demo``, ``load-year`` and the single processes."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from infra.settings import Settings, settings
 from magasin import house, state
+from magasin.servers import AMQP_URL, DATABASE_URL
 
 app = typer.Typer(
     help="Keeps the stock of a chain of shops right, at once, everywhere.",
@@ -100,6 +101,22 @@ def demo() -> None:
     except state.NotRunningError:
         raise _fail("Nothing is running here. Start it in another terminal: make run") from None
     raise typer.Exit(asyncio.run(demonstrate(url, settings().demo_password, Console())))
+
+
+@app.command("load-year")
+def load_year() -> None:
+    """Load the whole year of baskets (1.44 million lines) into the running system, and compare its figures with the file."""
+    from magasin.year import load_year as load  # noqa: PLC0415 - reads the demonstration's files
+
+    home = house.home_of(settings())
+    try:
+        # Where the environment names the servers, there is no home that could tell.
+        there = os.environ if {AMQP_URL, DATABASE_URL} <= os.environ.keys() else state.addresses(home)
+    except state.NotRunningError:
+        raise _fail(
+            f"Nothing is running here. Start it in another terminal: make run\n(or name its servers: {AMQP_URL}, {DATABASE_URL})"
+        ) from None
+    raise typer.Exit(asyncio.run(load(home, there[AMQP_URL], there[DATABASE_URL], Console())))
 
 
 def _become(command: tuple[str, ...]) -> None:
