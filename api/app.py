@@ -23,6 +23,9 @@ from api.command_list import COMMANDS, RECORD_SALE
 from api.commands import Desk
 from api.document import asyncapi, batch_entry, command_entry, describe
 from api.edge import Edge, Shortcut
+from api.import_docs import import_entry, import_shapes
+from api.imports import PATH as IMPORTS_PATH
+from api.imports import ImportDesk
 from api.intake import Intake
 from api.known import Known
 from api.reading import Reader
@@ -40,6 +43,7 @@ from infra.memory import Memory
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
 from infra.topology import declare
+from schemas.imports import IMPORTS
 from schemas.requests import RecordSales
 
 NAME = "api"
@@ -94,12 +98,19 @@ def create_app(config: Settings | None = None) -> FastAPI:
     pages.install(app)
     app.add_middleware(
         Edge,
-        limit_of=lambda path: config.batch_limit_bytes if path.endswith("/sales/batch") else config.body_limit_bytes,
+        limit_of=lambda path: limit_of(config, path),
         shortcut=shortcut,
     )
     problems.install(app)
-    describe(app, [*{command.body for command in (*COMMANDS, *RESTOCK_COMMANDS)}, RecordSales])
+    describe(app, [*{command.body for command in (*COMMANDS, *RESTOCK_COMMANDS)}, RecordSales], import_shapes())
     return app
+
+
+def limit_of(config: Settings, path: str) -> int:
+    """The bytes that the body of a request to this path may have."""
+    if path.startswith(IMPORTS_PATH):
+        return config.import_limit_bytes
+    return config.batch_limit_bytes if path.endswith("/sales/batch") else config.body_limit_bytes
 
 
 def _assemble(app: FastAPI, config: Settings) -> None:
@@ -160,6 +171,9 @@ def _take_commands(app: FastAPI) -> Shortcut:
         summary="Enregistrer des ventes / Record sales",
         entry=batch_entry(BATCH_PATH),
     )
+    imports = ImportDesk(desk, state.intake, state.known)
+    for kind in IMPORTS:
+        _add(app, IMPORTS_PATH + kind.name, method="POST", endpoint=imports.endpoint(kind), summary=kind.summary, entry=import_entry(kind))
     return Shortcut(RECORD_SALE.method, sale.path_regex, sale.endpoint, sale)
 
 

@@ -216,10 +216,10 @@ def _names_in(path: str) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, "schema": NAMES[name]} for name in re.findall(r"{(\w+)}", path)]
 
 
-def describe(app: FastAPI, bodies: Iterable[type[BaseModel]]) -> None:
-    """Complete the app's OpenAPI document with the shapes of these bodies."""
+def describe(app: FastAPI, bodies: Iterable[type[BaseModel]], more: Mapping[str, dict[str, Any]]) -> None:
+    """Complete the app's OpenAPI document with the shapes of these bodies, and `more` by name."""
     made: Callable[[], dict[str, Any]] = app.openapi
-    shapes = _schemas(bodies) | {"Meta": META}
+    shapes = _schemas(bodies) | dict(more) | {"Meta": META}
     shapes[RecordSales.__name__]["properties"]["sales"]["items"] = {"$ref": REFS.format(model=RecordSale.__name__)}
 
     def openapi() -> dict[str, Any]:

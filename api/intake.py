@@ -6,7 +6,7 @@ accepted. Nothing is remembered here but who waits for an outcome.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from infra.memory import Memory
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings
 from infra.topology import INTAKE, INTAKE_KEY
+from schemas import parcel
 from schemas.envelope import BATCH_CONTENT_TYPE, Accepted, encode_accepted, join
 
 APP_ID = "api"
@@ -69,10 +70,25 @@ class Intake:
 
     async def accept_and_wait(self, event: Accepted, data: bytes, seconds: float) -> Outcome | None:
         """Accept the event and wait for its outcome: None when it isn't there in time."""
+        return await self._outcome_of(event, self.accept(event, data), seconds)
+
+    async def accept_parcel(self, claims: Sequence[Accepted], body: bytes, count: int, seconds: float = 0) -> Outcome | None:
+        """Return when the broker has a parcel of `count` events, as one message; with `seconds`, wait for the outcome of the last one.
+
+        `claims` are the ids that stand for all of them, the last one's at the end. Raises Problem as `accept` does.
+        """
+        if not all(await self._memory.agree(claims)):
+            raise Problem("idempotency_mismatch")
+        last = claims[-1]
+        outcome = await self._outcome_of(last, self._send_parcel(body), seconds)
+        metrics.commands_of(last.type, "accepted").inc(count)
+        return outcome
+
+    async def _outcome_of(self, event: Accepted, accepting: Awaitable[None], seconds: float) -> Outcome | None:
         outcome: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._waiters[event.event_id].append(outcome)
         try:
-            await self.accept(event, data)
+            await accepting
             async with asyncio.timeout(0 if self._hurrying else seconds):
                 return await outcome
         except TimeoutError:
@@ -108,6 +124,20 @@ class Intake:
         if items:
             await self._publisher.publish(INTAKE, INTAKE_KEY, join(items), content_type=BATCH_CONTENT_TYPE, type="accepted", app_id=APP_ID)
         return agreed
+
+    async def _send_parcel(self, body: bytes) -> None:
+        try:
+            await self._publisher.publish(
+                INTAKE,
+                INTAKE_KEY,
+                body,
+                content_type=parcel.CONTENT_TYPE,
+                type="accepted",
+                app_id=APP_ID,
+                timeout_seconds=parcel.PUBLISH_SECONDS,
+            )
+        except BrokerUnavailable as error:
+            raise _away(error) from error
 
 
 def _away(error: BrokerUnavailable) -> Problem:

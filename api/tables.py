@@ -44,7 +44,7 @@ def as_csv(
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=separator)
     writer.writerow(columns)
-    writer.writerows([_cell(row.get(name)) for name in columns] for row in _localized(spread, amounts if separator == ";" else ()))
+    writer.writerows([cell(row.get(name)) for name in columns] for row in _localized(spread, amounts if separator == ";" else ()))
     return (BYTE_ORDER_MARK if separator == ";" else "").encode() + out.getvalue().encode()
 
 
@@ -53,7 +53,8 @@ def _localized(rows: Iterable[Mapping[str, Any]], amounts: Collection[str]) -> I
         yield {**row, **{name: str(row[name]).replace(".", ",") for name in amounts if row.get(name) is not None}} if amounts else row
 
 
-def _cell(value: Any) -> Any:  # noqa: ANN401 - any value of a row
+def cell(value: Any) -> Any:  # noqa: ANN401 - any value of a row
+    """A value as a cell that can't run as a formula."""
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA) and not AMOUNT.fullmatch(value) else value
     if isinstance(value, bool):

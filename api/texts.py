@@ -40,6 +40,13 @@ PROBLEMS: Final[dict[str, Entry]] = {
     "malformed_request": _entry(
         400, "Requête mal formée", "Malformed request", "La requête ne peut pas être lue.", "The request can't be read."
     ),
+    "malformed_csv": _entry(
+        400,
+        "CSV illisible",
+        "Malformed CSV",
+        "Le fichier n'est pas du CSV en UTF-8 avec une ligne de titres ; « row » dit où la lecture s'arrête.",
+        "The file isn't CSV in UTF-8 with a header row; 'row' says where reading stops.",
+    ),
     "bad_cursor": _entry(
         400,
         "Curseur inconnu",
@@ -215,6 +222,13 @@ PROBLEMS: Final[dict[str, Entry]] = {
         "Le contenu a {count} erreur(s) ; chacune est décrite dans « errors ».",
         "The content has {count} fault(s); each is described in 'errors'.",
     ),
+    "invalid_import": _entry(
+        422,
+        "Importation refusée",
+        "Import refused",
+        "Rien n'a été importé. Le fichier a des erreurs ; chacune est décrite dans « errors » avec sa ligne et sa colonne.",
+        "Nothing was imported. The file has faults; each is described in 'errors' with its row and column.",
+    ),
     "idempotency_mismatch": _entry(
         422,
         "Identifiant déjà utilisé",
@@ -327,6 +341,7 @@ FAULTS: Final[dict[str, Text]] = {
     "wrong_order": Text("La fin précède le début.", "The end comes before the beginning."),
     "unknown_store": Text("Ce magasin n'existe pas.", "This store doesn't exist."),
     "unknown_product": Text("Ce produit n'existe pas.", "This product doesn't exist."),
+    "forbidden_store": Text("Vous n'avez pas accès à ce magasin.", "You have no access to this store."),
     "idempotency_mismatch": Text(
         "Cet identifiant a déjà servi avec un autre contenu.", "This identifier was used before with other content."
     ),

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
 
     body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
     batch_limit_bytes: int = Field(default=8_388_608, ge=1_024, le=67_108_864)
+    import_limit_bytes: int = Field(default=16_777_216, ge=1_024, le=67_108_864)
     future_tolerance_seconds: int = Field(default=300, ge=0, le=86_400)
     backdate_days: int = Field(default=90, ge=0, le=3_650)
     count_variance_units: int = Field(default=3, ge=1, le=1_000_000)

@@ -6,7 +6,7 @@ crash anywhere before it means redelivery, the log says "already recorded", and 
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,8 @@ from infra.database import brief_transaction
 from infra.dead_letters import Letter, park
 from infra.faults import is_transient
 from infra.publisher import ConfirmingPublisher
-from infra.topology import EVENTS, LIVE, RECORDED_KEY
+from infra.topology import EVENTS, INTAKE, INTAKE_KEY, LIVE, RECORDED_KEY
+from schemas import parcel
 from schemas.envelope import BATCH_CONTENT_TYPE, MalformedEvent, Recorded, decode_accepted, encode_recorded, join, split
 from stock.chapter import Incoming
 from stock.counting import USUAL, Tolerance
@@ -68,7 +69,11 @@ class StockWriter:
         self._tolerance = tolerance
 
     async def handle(self, deliveries: list[Delivery]) -> None:
-        """Settle, publish; the caller acknowledges afterwards. Raises while the database or the broker is away."""
+        """Settle, publish; the caller acknowledges afterwards. Raises while the database or the broker is away.
+
+        Of a parcel the first batch is settled, and the rest goes back to the end of the queue: whatever waits comes before it.
+        """
+        deliveries, rests = await asyncio.to_thread(unpacked, deliveries)
         settled = await asyncio.to_thread(self.settle, deliveries)
         for body in messages(settled.published, self._batch_events):
             await self._publisher.publish(
@@ -88,6 +93,16 @@ class StockWriter:
                 type="outcomes",
                 app_id=NAME,
                 mandatory=False,
+            )
+        for rest in rests:
+            await self._publisher.publish(
+                INTAKE,
+                INTAKE_KEY,
+                rest,
+                content_type=parcel.CONTENT_TYPE,
+                type="accepted",
+                app_id=NAME,
+                timeout_seconds=parcel.PUBLISH_SECONDS,
             )
 
     def settle(self, deliveries: Sequence[Delivery]) -> Settled:
@@ -167,6 +182,21 @@ def messages(events: Sequence[Recorded], most_events: int, most_bytes: int = MES
         size += len(item)
     if waiting:
         yield join(waiting)
+
+
+def unpacked(deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[bytes]]:
+    """The deliveries with the first batch in place of each parcel, and the rests. What can't be unpacked stays: it is no batch either."""
+    first: list[Delivery] = []
+    rests: list[bytes] = []
+    for delivery in deliveries:
+        try:
+            batch, rest = parcel.opened(delivery.body) if parcel.is_parcel(delivery.body) else (delivery.body, None)
+        except MalformedEvent:
+            batch, rest = delivery.body, None
+        first.append(delivery if batch is delivery.body else replace(delivery, body=batch))
+        if rest is not None:
+            rests.append(rest)
+    return first, rests
 
 
 def chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,6 +1,7 @@
 """Does a search find what is meant: whole codes first, every word wherever it stands, and the nearest words when nothing else is found?"""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import httpx2
 import pytest
@@ -33,7 +34,7 @@ def catalogue(engine: Engine) -> Iterator[Connection]:
 
 def defined(article: str, french: str, english: str, barcode: str | None) -> ProductDefined:
     category = Bilingual(fr="Épicerie", en="Grocery")
-    return ProductDefined(sku=Sku(article), name=Bilingual(fr=french, en=english), category=category, price="1.00", barcode=barcode)
+    return ProductDefined(sku=Sku(article), name=Bilingual(fr=french, en=english), category=category, price=Decimal("1.00"), barcode=barcode)
 
 
 def found(catalogue: Connection, typed: str) -> list[str]:
