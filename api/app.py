@@ -15,7 +15,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from api import audit, auth, cases, counts, events, health, live, pages, problems, reads, reports, restock_reads, shelves, tills, users
+from api import (
+    audit,
+    auth,
+    cases,
+    counts,
+    events,
+    health,
+    live,
+    pages,
+    problems,
+    reads,
+    reports,
+    restock_reads,
+    shelves,
+    tills,
+    users,
+    webhook_log,
+    webhooks,
+)
 from api.accounts import prepare_accounts
 from api.batch import PATH as BATCH_PATH
 from api.batch import BatchDesk
@@ -40,6 +58,7 @@ from infra.connection import BrokerUnavailable, connect
 from infra.database import engine_for
 from infra.logs import configure
 from infra.memory import Memory
+from infra.outgoing import Outgoing
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
 from infra.topology import declare
@@ -81,6 +100,8 @@ def create_app(config: Settings | None = None) -> FastAPI:
         auth.keys_router,
         users.router,
         audit.router,
+        webhooks.router,
+        webhook_log.router,
         events.router,
         reads.router,
         shelves.router,
@@ -133,6 +154,7 @@ def _assemble(app: FastAPI, config: Settings) -> None:
     state.live = live.Live()
     state.reader = Reader(state.engine, state.redis, ttl_seconds=config.cache_ttl_seconds, timeout_seconds=config.redis_timeout_seconds)
 
+    state.outgoing = Outgoing(private=config.webhook_private_targets, timeout_seconds=config.webhook_timeout_seconds)
     state.sessions = Sessions(state.engine, state.tokens, state.publisher, state.live.leave)
 
     def heard(kind: str, content: dict[str, Any]) -> None:
@@ -210,6 +232,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await state.sessions.close()
     await state.canary.close()
     await state.publisher.close()
+    state.outgoing.close()
     await state.redis.aclose()
     state.engine.dispose()
     log.info("stopped")

@@ -112,6 +112,8 @@ PROBLEMS: Final[dict[str, Entry]] = {
         404, "Sélection inconnue", "Unknown selection", "Cette sélection n'existe pas.", "This selection doesn't exist."
     ),
     "unknown_job": _entry(404, "Tâche inconnue", "Unknown job", "Cette tâche n'existe pas.", "This job doesn't exist."),
+    "unknown_webhook": _entry(404, "Webhook inconnu", "Unknown webhook", "Ce webhook n'existe pas.", "This webhook doesn't exist."),
+    "unknown_delivery": _entry(404, "Envoi inconnu", "Unknown delivery", "Cet envoi n'existe pas.", "This delivery doesn't exist."),
     "unknown_account": _entry(404, "Compte inconnu", "Unknown account", "Ce compte n'existe pas.", "This account doesn't exist."),
     "method_not_allowed": _entry(
         405,
@@ -188,6 +190,13 @@ PROBLEMS: Final[dict[str, Entry]] = {
         "Last administrator",
         "Le dernier administrateur actif ne peut être ni désactivé ni changé de rôle.",
         "The last active administrator can't be disabled or given another role.",
+    ),
+    "too_many_webhooks": _entry(
+        409,
+        "Trop de webhooks",
+        "Too many webhooks",
+        "Il y a déjà {most} webhooks actifs ; retirez-en un.",
+        "There are {most} active webhooks already; remove one.",
     ),
     "selection_changed": _entry(
         409,
@@ -345,6 +354,10 @@ FAULTS: Final[dict[str, Text]] = {
     "idempotency_mismatch": Text(
         "Cet identifiant a déjà servi avec un autre contenu.", "This identifier was used before with other content."
     ),
+    "bad_target": Text(
+        "Une adresse https est attendue (http seulement pour cette machine).", "An https address is expected (http only for this machine)."
+    ),
+    "forbidden_target": Text("Cette adresse mène dans un réseau privé.", "This address leads into a private network."),
     "wrong_password": Text("Ce n'est pas le mot de passe actuel.", "This isn't the present password."),
     "invalid": Text("La valeur n'est pas valide.", "The value isn't valid."),
 }

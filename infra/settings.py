@@ -70,6 +70,14 @@ class Settings(BaseSettings):
     access_token_seconds: int = Field(default=900, ge=1, le=900)
     refresh_token_seconds: int = Field(default=1_209_600, ge=60)
 
+    webhook_private_targets: bool = False
+    webhook_timeout_seconds: float = Field(default=5.0, gt=0, le=30)
+    webhook_in_flight: int = Field(default=4, ge=1, le=64)
+    webhook_retry_first_seconds: float = Field(default=1.0, gt=0, le=3_600)
+    webhook_retry_most_seconds: float = Field(default=600.0, gt=0, le=86_400)
+    webhook_give_up_seconds: int = Field(default=86_400, ge=1, le=2_592_000)
+    webhook_log_days: int = Field(default=30, ge=1, le=3_650)
+
 
 def with_files(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment with each ``MAGASIN_X_FILE`` read into ``MAGASIN_X``. Raises OSError when a named file can't be read."""

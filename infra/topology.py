@@ -44,17 +44,35 @@ class TopologyError(Exception):
     """An exchange or queue is missing, or exists with other arguments than ours."""
 
 
+MOST_WAKES = 1_000
+MOST_WAKE_BYTES = 67_108_864
+"""What may lie in a queue that only wakes a reader of the log: it drops its oldest messages then, and the reader reads the log."""
+
+
 @dataclass(frozen=True)
 class QueueSpec:
-    """A durable quorum queue (the only kind that is on disk before it confirms) and its one binding."""
+    """A durable quorum queue (the only kind that is on disk before it confirms) and its one binding.
+
+    `only_wakes`: its consumer follows the log itself, so that a message lost is a wake lost and no fact; however far that consumer is
+    behind, and whatever hinders it, the queue stays small and refuses nothing.
+    """
 
     name: str
     exchange: str
     key: str
+    only_wakes: bool = False
 
     @property
     def arguments(self) -> dict[str, str | int]:
         """Fixed for ever. At-least-once dead-lettering only works with reject-publish, so the two belong together."""
+        if self.only_wakes:
+            return {
+                "x-queue-type": "quorum",
+                "x-delivery-limit": DELIVERY_LIMIT,
+                "x-max-length": MOST_WAKES,
+                "x-max-length-bytes": MOST_WAKE_BYTES,
+                "x-overflow": "drop-head",
+            }
         if self.exchange == DEAD:
             return {"x-queue-type": "quorum", "x-delivery-limit": NEVER}
         return {
@@ -70,7 +88,8 @@ class QueueSpec:
 STOCK_WRITER = QueueSpec(name="stock-writer", exchange=INTAKE, key="#")
 PROJECTOR = QueueSpec(name="projector", exchange=EVENTS, key="#")
 DEAD_LETTERS = QueueSpec(name="dead-letters", exchange=DEAD, key="#")
-QUEUES = (STOCK_WRITER, PROJECTOR, DEAD_LETTERS)
+OUTBOUND = QueueSpec(name="outbound", exchange=EVENTS, key="#", only_wakes=True)
+QUEUES = (STOCK_WRITER, PROJECTOR, DEAD_LETTERS, OUTBOUND)
 
 
 async def declare(channel: AbstractChannel) -> None:

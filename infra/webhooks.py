@@ -225,6 +225,18 @@ def decide(connection: Connection, delivery_id: UUID, changes: Mapping[str, Any]
     return Delivery(*connection.execute(query).one())
 
 
+def hurry(connection: Connection, webhook_id: UUID) -> None:
+    """Let everything that waits be due now."""
+    waits = (webhook_delivery.c.webhook_id == webhook_id) & (webhook_delivery.c.status == "waiting")
+    connection.execute(update(webhook_delivery).where(waits).values(next_attempt_at=func.now()))
+
+
+def skip_all(connection: Connection, webhook_id: UUID) -> None:
+    """Give up everything that waits."""
+    waits = (webhook_delivery.c.webhook_id == webhook_id) & (webhook_delivery.c.status == "waiting")
+    connection.execute(update(webhook_delivery).where(waits).values(status="skipped", next_attempt_at=None))
+
+
 def deliveries(  # noqa: PLR0913 - what a reader may ask for, each by its name
     connection: Connection,
     webhook_id: UUID,

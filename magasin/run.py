@@ -29,6 +29,7 @@ SPOKEN = {
     "stock-writer": "The stock writer",
     "projector": "The projector",
     "dead-letters": "The dead letters' worker",
+    "outbound": "The feed and the webhooks",
     "api": "The API",
 }
 """What a user knows by name; the others are parts of these."""

@@ -1,6 +1,7 @@
-"""The workers' composition root: ``python -m workers stock-writer | projector | dead-letters``."""
+"""The workers' composition root: ``python -m workers stock-writer | projector | dead-letters | outbound``."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
 from infra.topology import declare
 from stock.counting import Tolerance
-from workers import dead_letters, lag, metrics, projector, stock_writer
+from workers import dead_letters, lag, metrics, outbound, projector, stock_writer
 from workers.probe import ProbeServer, probe_app
 
 STUCK_SECONDS = 120.0
@@ -56,10 +57,15 @@ def _dead_letters(parts: Parts) -> Handler:
     return dead_letters.DeadLetters(parts.engine).handle
 
 
+def _outbound(parts: Parts) -> Handler:
+    return outbound.Outbound(parts.engine, parts.publisher, parts.config)
+
+
 HANDLERS: dict[str, Callable[[Parts], Handler]] = {
     stock_writer.NAME: _stock_writer,
     projector.NAME: _projector,
     dead_letters.NAME: _dead_letters,
+    outbound.NAME: _outbound,
 }
 
 
@@ -72,10 +78,12 @@ class Worker:
         self._engine = engine_for(config, name=name)
         self._publisher = ConfirmingPublisher(config.amqp_url, name=name, timeout_seconds=config.publish_timeout_seconds)
         self._canary = Canary(config.amqp_url, self._publisher, name=name)
+        handler = HANDLERS[name](Parts(config, self._engine, self._publisher))
+        self._outbound = handler if isinstance(handler, outbound.Outbound) else None
         self._consumer = BatchConsumer(
             config.amqp_url,
             name,
-            HANDLERS[name](Parts(config, self._engine, self._publisher)),
+            handler,
             prefetch_count=config.prefetch_count,
             batch_messages=config.prefetch_count,
             name=name,
@@ -112,6 +120,8 @@ class Worker:
     async def refresh(self) -> None:
         """Bring the gauges up to date."""
         metrics.oldest_unsettled_seconds.labels(self.name).set(self._consumer.oldest_unacknowledged_seconds)
+        if self._outbound is not None:
+            self._outbound.refresh()
         if self.name == projector.NAME:
             try:
                 await asyncio.to_thread(lag.refresh, self._engine)
@@ -125,7 +135,9 @@ class Worker:
         await self._publisher.start()
         if self.name == projector.NAME:
             await self._until_caught_up()
-        await self._consumer.start()
+        await self._consumer.start(paused=self._outbound is not None)
+        if self._outbound is not None:
+            self._outbound.start(self._consumer)
         log.info("started")
 
     async def _until_there(self) -> None:
@@ -160,8 +172,9 @@ class Worker:
         """A handler that neither returns nor raises has died in silence: leave, so that a fresh process takes over."""
         while not self._stopping.is_set():
             await self._pause(WATCH_SECONDS)
-            if self._consumer.ended or self._consumer.handling_seconds > STUCK_SECONDS:
-                log.error("stuck", ended=self._consumer.ended, seconds=self._consumer.handling_seconds)
+            ended = self._consumer.ended or (self._outbound is not None and self._outbound.ended)
+            if ended or self._consumer.handling_seconds > STUCK_SECONDS:
+                log.error("stuck", ended=ended, seconds=self._consumer.handling_seconds)
                 self.exit_code = 1
                 return
 
@@ -172,6 +185,8 @@ class Worker:
             return
 
     async def _stop(self) -> None:
+        if self._outbound is not None:
+            await self._outbound.stop()
         await self._consumer.stop()
         await self._canary.close()
         await self._publisher.close()
@@ -191,6 +206,8 @@ def main(name: str) -> int:
     """Run one worker in this process."""
     config = settings()
     configure(config.worker_name or name, config.log_level)
+    if name == outbound.NAME:
+        os.nice(outbound.NICENESS)
     worker = Worker(name, config)
     with asyncio.Runner() as runner:
         return runner.run(worker.run())

@@ -73,6 +73,17 @@ DOORS = {
     "PATCH /api/v2/users/{username}": Door("admin", WHOLE),
     "POST /api/v2/users/{username}/sign-out": Door("admin", WHOLE),
     "GET /api/v2/ops/audit-log": Door("operator admin", WHOLE),
+    # other systems
+    "GET /api/v2/webhooks": Door("admin", WHOLE),
+    "POST /api/v2/webhooks": Door("admin", WHOLE),
+    "GET /api/v2/webhooks/{webhook_id}": Door("admin", WHOLE),
+    "PATCH /api/v2/webhooks/{webhook_id}": Door("admin", WHOLE),
+    "DELETE /api/v2/webhooks/{webhook_id}": Door("admin", WHOLE),
+    "POST /api/v2/webhooks/{webhook_id}/rotate-secret": Door("admin", WHOLE),
+    "POST /api/v2/webhooks/{webhook_id}/test": Door("admin", WHOLE),
+    "GET /api/v2/webhooks/{webhook_id}/deliveries": Door("admin", WHOLE),
+    "POST /api/v2/webhooks/{webhook_id}/deliveries/{delivery_id}/retry": Door("admin", WHOLE),
+    "POST /api/v2/webhooks/{webhook_id}/deliveries/{delivery_id}/skip": Door("admin", WHOLE),
     # commands
     "POST /api/v2/stores/{store_id}/sales": Door(SHOP, PATH),
     "POST /api/v2/stores/{store_id}/sales/batch": Door(SHOP, PATH),

@@ -1,4 +1,4 @@
-"""The whole system as its users meet it: one API, a stock writer, a projector and the dead letters' worker, each a process of its own.
+"""The whole system as its users meet it: one API, a stock writer, a projector, the dead letters' worker, what goes outside; each a process.
 
 One for all tests of a run (`system`), so every test opens stores of its own. `fragile` is a second API whose lines to the broker, to
 PostgreSQL and to Redis a test can take away without the others noticing.
@@ -38,7 +38,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 PATIENCE_SECONDS = 20.0
 LOOK_SECONDS = 0.02
-WORKERS = ("stock-writer", "projector", "dead-letters")
+WORKERS = ("stock-writer", "projector", "dead-letters", "outbound")
 PRICE = "2.50"
 
 Found = TypeVar("Found")

@@ -13,13 +13,20 @@ def test_every_queue_has_an_explicit_delivery_limit_because_the_default_changed_
 
 def test_every_queue_but_the_last_net_has_a_way_out_that_loses_nothing() -> None:
     for spec in QUEUES:
-        if spec.exchange == DEAD:
+        if spec.exchange == DEAD or spec.only_wakes:
             assert "x-dead-letter-exchange" not in spec.arguments
         else:
             assert spec.arguments["x-dead-letter-exchange"] == DEAD
             assert spec.arguments["x-dead-letter-strategy"] == "at-least-once"
             assert spec.arguments["x-overflow"] == "reject-publish"
             assert spec.arguments["x-dead-letter-routing-key"] == spec.name
+
+
+def test_a_queue_that_only_wakes_stays_small_and_refuses_nobody() -> None:
+    (spec,) = (each for each in QUEUES if each.only_wakes)
+    assert spec.name == "outbound"
+    assert spec.arguments["x-overflow"] == "drop-head"
+    assert int(spec.arguments["x-max-length"]) <= 1_000
 
 
 def test_no_exchange_hashes_because_its_map_may_change_with_a_restart() -> None:
