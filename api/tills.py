@@ -43,8 +43,8 @@ COLUMNS = {
     "missing": Column(
         Text("Ventes dues", "Sales owed"),
         "count",
-        Text("Numéros manquants sous le dernier", "Numbers missing below the last one"),
-        "last_seq - count(distinct till_seq)",
+        Text("Numéros manquants entre le premier et le dernier reçus", "Numbers missing between the first and the last one seen"),
+        "last_seq - first_seq + 1 - count(distinct till_seq)",
     ),
     "gaps": Column(
         Text("Numéros manquants", "Missing numbers"),
@@ -70,7 +70,7 @@ async def report_tills(
     after: After = None,
     form: Annotated[Literal["json", "csv", "xlsx"] | None, Query(alias="format")] = None,
 ) -> Response:
-    """Every till: its highest number, the numbers missing below it, and since when nothing was heard of it."""
+    """Every till: its highest number, the numbers missing after its lowest, and since when nothing was heard of it."""
     del form
     stores = stores_to_read(who, PERMISSION, store)
     place = after_of(after, text_part, text_part)

@@ -1,4 +1,4 @@
-"""Do two sales of one till bear the same number? A till numbers its sales from 1; a number is given once."""
+"""Do two sales of one till bear the same number? A till numbers its sales one by one, so a number is given once."""
 
 from typing import NamedTuple
 

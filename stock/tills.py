@@ -1,7 +1,8 @@
 """Which sales does each till still owe, and since when is it silent?
 
-A till numbers its sales from 1, so a number below its highest that nobody has seen is a sale that hasn't come. One row a till holds all
-numbers seen as ranges; it is written under the lock of its store's head, so the ranges only ever grow.
+A till numbers its sales one by one, so a number between the lowest and the highest seen that nobody has seen is a sale that hasn't come.
+Below the lowest nothing is owed: a till that served elsewhere goes on counting where it was, and would owe those sales for ever. One row a
+till holds all numbers seen as ranges; it is written under the lock of its store's head, so the ranges only ever grow.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ SEARCH_DAYS = 30
 """How far before and after the second sale of a number the first one is looked for."""
 MOST_OWING = 20
 MOST_GAPS = 10
-OWES = "NOT isempty(seen) AND seen <> int8multirange(int8range(1, upper(seen)))"
+OWES = "seen <> int8multirange(range_merge(seen))"
 Instant = DateTime(timezone=True)
 
 till = Table(
@@ -71,7 +72,7 @@ _HEARD = f"""
     ON CONFLICT (store_id, till_id) DO UPDATE SET
         seen = (
             SELECT CASE WHEN count(*) > {MOST_RANGES}
-                        THEN range_agg(r) + int8multirange(int8range(1, lower((array_agg(r ORDER BY r DESC))[{MOST_RANGES}])))
+                        THEN range_agg(r) + int8multirange(int8range(min(lower(r)), lower((array_agg(r ORDER BY r DESC))[{MOST_RANGES}])))
                         ELSE coalesce(range_agg(r), '{{}}') END
             FROM unnest(t.seen + excluded.seen) AS r
         ),
@@ -79,7 +80,7 @@ _HEARD = f"""
         last_heard_at = greatest(t.last_heard_at, excluded.last_heard_at)
 """  # noqa: S608 - put together from constants
 _SCOPE = "(CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))"
-_OWED = "(int8multirange(int8range(1, upper(seen))) - seen)"
+_OWED = "(int8multirange(range_merge(seen)) - seen)"
 _MISSING = f"(SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest({_OWED}) AS r)"  # noqa: S608 - the same
 _OWING = text(f"""
     SELECT store_id, till_id, {_MISSING} AS missing, lower({_OWED}) AS first_missing, last_heard_at, owing_count
@@ -90,9 +91,9 @@ _OWING = text(f"""
 """)  # noqa: S608 - put together from the constants above
 _TILLS = text(f"""
     SELECT store_id, till_id, upper(seen) - 1 AS last_seq, coalesce(lower({_OWED}), upper(seen)) - 1 AS contiguous_through,
-           CASE WHEN isempty(seen) THEN 0 ELSE {_MISSING} END AS missing, last_sale_at, last_heard_at,
+           {_MISSING} AS missing, last_sale_at, last_heard_at,
            (SELECT coalesce(json_agg(json_build_object('from', lower(r), 'to', upper(r) - 1) ORDER BY r), '[]')
-            FROM (SELECT r FROM unnest({_OWED}) AS r WHERE NOT isempty(seen) ORDER BY r LIMIT {MOST_GAPS}) AS first) AS gaps
+            FROM (SELECT r FROM unnest({_OWED}) AS r ORDER BY r LIMIT {MOST_GAPS}) AS first) AS gaps
     FROM till
     WHERE {_SCOPE} AND (CAST(:store_id AS text) IS NULL OR (store_id, till_id) > (:store_id, :till_id))
     ORDER BY store_id, till_id LIMIT :limit
@@ -150,7 +151,7 @@ def owing(connection: Connection, stores: Collection[str] | None) -> Owing:
 def tills(
     connection: Connection, stores: Collection[str] | None, *, silent_after_seconds: int, after: Sequence[str] | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Every till by store and name: the numbers that are missing below its highest (the first gaps), and since when it is silent."""
+    """Every till by store and name: the numbers that are missing (the first gaps), up to which there is none, and since when it is silent."""
     store_id, till_id = after or (None, None)
     asked = {"stores": _list(stores), "store_id": store_id, "till_id": till_id, "limit": limit}
     now = datetime.now(UTC)

@@ -24,7 +24,7 @@ NUMBERS_SO_FAR = """
     FROM event_log WHERE type = 'sale.recorded' AND payload ->> 'till_id' IS NOT NULL
     GROUP BY store_id, payload ->> 'till_id'
 """
-OWES = "NOT isempty(seen) AND seen <> int8multirange(int8range(1, upper(seen)))"
+OWES = "seen <> int8multirange(range_merge(seen))"
 
 
 def upgrade() -> None:

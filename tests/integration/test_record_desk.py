@@ -301,30 +301,37 @@ def test_the_table_can_be_made_again_from_the_log(engine: Engine, branch: Branch
 # Tills.
 
 
-def test_numbers_below_the_highest_that_nobody_has_seen_are_owed(branch: Branch) -> None:
+def test_numbers_between_the_lowest_and_the_highest_that_nobody_has_seen_are_owed(branch: Branch) -> None:
     branch.keep(*(sale(("apple", 1), till="1", number=number) for number in (3, 7, 8, 2)))
     assert till(branch) | {"last_sale_at": 0, "last_heard_at": 0, "silent_seconds": 0} == {
         "store_id": branch.store_id,
         "till_id": "1",
         "last_seq": 8,
-        "contiguous_through": 0,
-        "missing": 4,
-        "gaps": [{"from": 1, "to": 1}, {"from": 4, "to": 6}],
+        "contiguous_through": 3,
+        "missing": 3,
+        "gaps": [{"from": 4, "to": 6}],
         "last_sale_at": 0,
         "last_heard_at": 0,
         "silent_seconds": 0,
         "silent": False,
     }
-    branch.keep(sale(("apple", 1), till="1", number=1))
-    assert (till(branch)["contiguous_through"], till(branch)["missing"]) == (3, 3)
-    branch.keep(*(sale(("apple", 1), till="1", number=number) for number in (6, 5, 4)))
+    branch.keep(sale(("apple", 1), till="1", number=6), sale(("apple", 1), till="1", number=4))
+    assert (till(branch)["contiguous_through"], till(branch)["missing"], till(branch)["gaps"]) == (4, 1, [{"from": 5, "to": 5}])
+    branch.keep(sale(("apple", 1), till="1", number=5))
     assert (till(branch)["contiguous_through"], till(branch)["missing"], till(branch)["gaps"]) == (8, 0, [])
     assert owing(branch) == (0, [])
 
 
+def test_a_till_that_served_elsewhere_goes_on_where_it_was(branch: Branch) -> None:
+    branch.keep(sale(("apple", 1), till="1", number=48_231))
+    assert (till(branch)["contiguous_through"], till(branch)["missing"]) == (48_231, 0)
+    branch.keep(sale(("apple", 1), till="1", number=48_229))
+    assert (till(branch)["contiguous_through"], till(branch)["missing"]) == (48_229, 1)
+
+
 def test_a_till_that_gives_no_numbers_owes_nothing(branch: Branch) -> None:
     branch.keep(sale(("apple", 1), till="1"), sale(("apple", 1)))
-    assert [till(branch)[name] for name in ("last_seq", "contiguous_through", "missing", "gaps")] == [None, 0, 0, []]
+    assert [till(branch)[name] for name in ("last_seq", "contiguous_through", "missing", "gaps")] == [None, None, 0, []]
     assert owing(branch).tills_owing == 0
 
 
@@ -394,7 +401,7 @@ def test_of_too_many_holes_the_oldest_are_forgotten(branch: Branch) -> None:
 
 def test_what_is_owed_is_told_for_the_stores_asked_for_and_bounded(engine: Engine) -> None:
     one, other = Branch(engine).opened(), Branch(engine).opened()
-    one.keep(*(sale(("apple", 1), till=f"t-{number:02d}", number=3) for number in range(tills.MOST_OWING + 5)))
+    one.keep(*(sale(("apple", 1), till=f"t-{till_:02d}", number=number) for till_ in range(tills.MOST_OWING + 5) for number in (7, 10)))
     other.keep(sale(("apple", 1), till="1", number=1))
     found = owing(one)
     assert (found.tills_owing, len(found.tills)) == (tills.MOST_OWING + 5, tills.MOST_OWING)
@@ -402,7 +409,7 @@ def test_what_is_owed_is_told_for_the_stores_asked_for_and_bounded(engine: Engin
         "store_id": one.store_id,
         "till_id": "t-00",
         "missing": 2,
-        "first_missing": 1,
+        "first_missing": 8,
         "last_heard_at": None,
     }
     assert owing(other) == (0, [])
