@@ -19,7 +19,6 @@ from infra.accounts import Account
 from infra.connection import Backoff, BrokerUnavailable
 from infra.faults import is_transient
 from infra.publisher import ConfirmingPublisher
-from infra.topology import LIVE
 
 ANNOUNCED: Final = "accounts"
 MARGIN_SECONDS: Final = 60
@@ -43,9 +42,7 @@ class Sessions:
             return
         body = to_json({"username": account.username, "generation": account.generation})
         try:
-            await self._publisher.publish(
-                LIVE, ANNOUNCED, body, content_type="application/json", type=ANNOUNCED, app_id="api", mandatory=False
-            )
+            await self._publisher.announce(body, content_type="application/json", type=ANNOUNCED, app_id="api")
         except BrokerUnavailable as error:
             # The others read it from the database when they listen again; at the latest the tokens end by themselves.
             log.warning("sign_out_not_announced", username=account.username, error=error.reason)

@@ -41,10 +41,17 @@ class Dying(ConfirmingPublisher):
         self._left = at
 
     async def publish(self, *arguments: Any, **properties: Any) -> None:  # noqa: ANN401 - as the publisher takes them
+        self._count_down()
+        await super().publish(*arguments, **properties)
+
+    async def announce(self, *arguments: Any, **properties: Any) -> None:  # noqa: ANN401 - the same
+        self._count_down()
+        await super().announce(*arguments, **properties)
+
+    def _count_down(self) -> None:
         self._left -= 1
         if self._left == 0:
             raise Crash
-        await super().publish(*arguments, **properties)
 
 
 class Forgetting(BatchConsumer):

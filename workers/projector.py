@@ -14,7 +14,6 @@ from infra.connection import BrokerUnavailable
 from infra.consumer import Delivery
 from infra.dead_letters import Letter, park
 from infra.publisher import ConfirmingPublisher
-from infra.topology import LIVE
 from projections import PROJECTIONS, checkpoint
 from projections.project import follow
 from schemas.envelope import MalformedEvent, Recorded, decode_recorded, split
@@ -100,8 +99,6 @@ class Projector:
         ]
         body = to_json({"id": uuid7().hex, "at": datetime.now(UTC), "stores": stores})
         try:
-            await self._publisher.publish(
-                LIVE, "projected", body, content_type="application/json", type="projected", app_id=NAME, mandatory=False
-            )
+            await self._publisher.announce(body, content_type="application/json", type="projected", app_id=NAME)
         except BrokerUnavailable as error:
             log.warning("announcement_lost", error=error.reason)
