@@ -151,7 +151,7 @@ def owing(connection: Connection, stores: Collection[str] | None) -> Owing:
 def tills(
     connection: Connection, stores: Collection[str] | None, *, silent_after_seconds: int, after: Sequence[str] | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Every till by store and name: the numbers that are missing (the first gaps), up to which there is none, and since when it is silent."""
+    """Every till by store and name: how many numbers are missing, the first gaps, up to which there is none; since when it is silent."""
     store_id, till_id = after or (None, None)
     asked = {"stores": _list(stores), "store_id": store_id, "till_id": till_id, "limit": limit}
     now = datetime.now(UTC)
