@@ -14,6 +14,7 @@ from sqlalchemy import Engine, RowMapping, text
 from schemas.envelope import Accepted, Recorded, canonical, fingerprint
 from stock import holdings
 from stock.restock import Line, Restock
+from stock.restocks import UNITS
 from tests.pipeline import pipeline, writer
 from tests.restocking import CENTRE, Transfer, lost, on_the_way, stories
 from tests.services import Services
@@ -60,7 +61,7 @@ class Telling:
                 row["restock_id"], row["from_store"], row["to_store"], row["requested_by"], row["requested_at"], status=row["status"]
             )
         for row in self._rows("SELECT l.* FROM restock_line l JOIN restock r USING (restock_id) WHERE r.to_store = ANY(:stores)"):
-            found[row["restock_id"]].lines[row["sku"]] = Line(*list(row.values())[2:])
+            found[row["restock_id"]].lines[row["sku"]] = Line(*(int(row[name]) for name in UNITS))
         return list(found.values())
 
     def _rows(self, statement: str) -> Sequence[RowMapping]:
