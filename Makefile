@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
-SOURCES := api bench events infra magasin migrations projections schemas stock tests workers
+SOURCES := api bench events infra magasin migrations operations projections schemas stock tests workers
 PIP_OPTIONS := --disable-pip-version-check --no-input --quiet
 export PIP_ROOT_USER_ACTION := ignore
 

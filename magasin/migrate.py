@@ -12,7 +12,7 @@ from infra.database import database_url as with_driver
 from infra.database import metadata
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"
-DECLARING = ("infra", "stock", "projections", "api")
+DECLARING = ("infra", "stock", "projections", "operations", "api")
 """The packages whose modules declare tables beside their owners."""
 
 LOCK = 7_316_407_118

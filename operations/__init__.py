@@ -1,0 +1,1 @@
+"""What went wrong, and how is it mended so that everyone can see what was done?"""
