@@ -6,7 +6,7 @@ till holds all numbers seen as ranges; it is written under the lock of its store
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,16 +17,15 @@ from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 from events.sales import SaleRecorded
 from infra.database import Statement, metadata
 from schemas.envelope import Recorded
-from stock.book import Book, case_id_of
+from stock.book import Book
 from stock.chapter import Incoming
-from stock.numbering import case_key, number_of
 
 MOST_RANGES = 1_000
 """Of one till. With more holes than that it is broken rather than late: the oldest are forgotten."""
 MOST_SEARCHED = 5
 """Numbers of one batch whose first sale is looked for in the log; a till that numbers anew would have all of them looked for."""
 SEARCH_DAYS = 30
-"""How far before and after the second sale of a number the first one is looked for."""
+"""How far before and after a batch the first sale of a number is looked for."""
 MOST_OWING = 20
 MOST_GAPS = 10
 OWES = "seen <> int8multirange(range_merge(seen))"
@@ -48,8 +47,7 @@ Index("ix_till_owing", till.c.store_id, till.c.till_id, postgresql_where=text(OW
 _TAKEN = """
     WITH again AS (
         SELECT told.*, row_number() OVER () AS place, (SELECT count(*) FROM unnest(t.seen)) AS ranges
-        FROM json_to_recordset(%(numbers)s::json) AS told(
-            event_id uuid, store_id text, till_id text, till_seq bigint, day date, case_id uuid)
+        FROM json_to_recordset(%(numbers)s::json) AS told(event_id uuid, store_id text, till_id text, till_seq bigint)
         JOIN till t ON t.store_id = told.store_id AND t.till_id = told.till_id AND t.seen @> told.till_seq
         WHERE NOT EXISTS (SELECT FROM event_log e WHERE e.event_id = told.event_id)
     )
@@ -59,10 +57,14 @@ _TAKEN = """
         SELECT (array_agg(e.event_id) FILTER (WHERE e.outcome = 'recorded'))[1] AS recorded,
                count(*) FILTER (WHERE e.outcome = 'refused') AS refused
         FROM event_log e
-        WHERE again.place <= %(most_searched)s AND NOT EXISTS (SELECT FROM stock_case c WHERE c.case_id = again.case_id)
-          AND e.store_id = again.store_id
-          AND e.business_date BETWEEN again.day - %(days)s::int AND again.day + %(days)s::int AND e.type = 'sale.recorded'
+        WHERE again.place <= %(most_searched)s AND e.store_id = again.store_id AND e.type = 'sale.recorded'
+          AND e.business_date BETWEEN %(since)s::date AND %(through)s::date
           AND e.payload @> jsonb_build_object('till_id', again.till_id, 'till_seq', again.till_seq)
+          AND NOT EXISTS (
+              SELECT FROM stock_case c
+              WHERE c.store_id = again.store_id AND c.kind = 'till_sequence'
+                AND c.details = jsonb_build_object('till_id', again.till_id, 'till_seq', again.till_seq)
+          )
     ) AS earlier ON true
 """
 _HEARD = f"""
@@ -112,15 +114,15 @@ class Tills:
 
     def reads(self, batch: Sequence[Incoming]) -> Statement | None:
         """Those numbers that were seen before, with the sale that bears them. Of an honest batch there are none."""
-        rows = []
-        for each in batch:
-            number = number_of(each.event, each.head) if isinstance(each.event, SaleRecorded) else None
-            if number is not None:
-                day = each.head.effective_at.date()
-                rows.append({"event_id": each.head.event_id, **number._asdict(), "day": day, "case_id": case_id_of(case_key(number))})
-        if not rows:
+        told = [each.head for each in batch if isinstance(each.event, SaleRecorded) and each.event.till_seq is not None]
+        if not told:
             return None
-        bounds = {"most_ranges": MOST_RANGES, "most_searched": MOST_SEARCHED, "days": SEARCH_DAYS}
+        rows = [
+            {"event_id": each.event_id, "store_id": each.store_id, "till_id": each.data.get("till_id"), "till_seq": each.data["till_seq"]}
+            for each in told
+        ]
+        around, days = told[0].effective_at, timedelta(days=SEARCH_DAYS)
+        bounds = {"most_ranges": MOST_RANGES, "most_searched": MOST_SEARCHED, "since": around - days, "through": around + days}
         return Statement(_TAKEN, {"numbers": to_json(rows).decode(), **bounds})
 
     def fill(self, book: Book, rows: Sequence[Any]) -> None:
@@ -174,7 +176,7 @@ def _heard(store_id: str, till_id: str, sales: Sequence[Recorded]) -> dict[str, 
         "till_id": till_id,
         "seen": _ranges(sale.data["till_seq"] for sale in sales if sale.data.get("till_seq") is not None),
         "last_sale_at": max(sale.effective_at for sale in sales),
-        "last_heard_at": max(sale.recorded_at for sale in sales),
+        "last_heard_at": sales[-1].recorded_at,
     }
 
 
