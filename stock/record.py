@@ -7,7 +7,7 @@ already has, lets the rules decide, gives every event the next sequence number o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -21,7 +21,7 @@ from infra import event_log
 from infra.database import together
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, fingerprint
 from stock import store
-from stock.book import CASES, Book, Case, Decision, Shop
+from stock.book import Book, Case, Decision, Shop, case_id_of
 from stock.cases import Cases
 from stock.cells import Cells, cells_statement, fill_cells
 from stock.chapter import Chapter, Incoming
@@ -150,7 +150,7 @@ def _sort_out(
         print_ = before[1] if before else fresh[head.event_id].head.fingerprint
         if print_ != head.fingerprint:
             result.conflicts.append(head)
-            reused.append((head, print_, uuid5(CASES, f"{head.event_id}|id_reuse|{head.fingerprint}")))
+            reused.append((head, print_, case_id_of(f"{head.event_id}|id_reuse|{head.fingerprint}")))
         elif before:
             result.repeated.append(before[0])
     return result, list(fresh.values()), reused
@@ -196,7 +196,7 @@ def _write(  # noqa: PLR0913 - the parts of one batch, put together once
 ) -> None:
     book = read.book
     scribe = _Scribe(read.heads, now)
-    candidates = {uuid5(CASES, case.key) for each in decided for case in each.cases} | {case_id for _, _, case_id in reused}
+    candidates = {case_id_of(case.key) for each in decided for case in each.cases} | {case_id for _, _, case_id in reused}
     there = event_log.known(connection, candidates)[0] if candidates else {}
     scribe.cases.update(there)
     for each in decided:
@@ -261,7 +261,7 @@ class _Scribe:
 
     def open_case(self, store_id: str, case: Case, shop: Shop, case_id: UUID | None = None) -> None:
         """Append the case unless the log or this batch has it already."""
-        event_id = case_id or uuid5(CASES, case.key)
+        event_id = case_id or case_id_of(case.key)
         if event_id in self.cases:
             return
         self.cases.add(event_id)
