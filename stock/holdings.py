@@ -4,11 +4,29 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, literal, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+    tuple_,
+    union_all,
+)
 
+from stock.restock import ON_THE_WAY
+from stock.restocks import restock, restock_line
 from stock.search import holding
-from stock.tables import product, stock_level, store_product
-from stock.transit import in_transit
+from stock.tables import Instant, product, stock_level, store_product
+from stock.transit import LEFT, in_transit
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +40,23 @@ class Wanted:
 
 
 def levels(connection: Connection, wanted: Wanted, *, after: Sequence[str] | None, limit: int) -> list[dict[str, Any]]:
-    """Levels by store and SKU. `status` is negative, out, low (at or below the reorder point) or ok."""
-    status = status_of(stock_level.c.on_hand)
-    coming = in_transit(stock_level.c.store_id, stock_level.c.sku)
-    statement = cells(wanted, after).add_columns(stock_level, coming.label("in_transit"), status.label("status")).limit(limit)
+    """Levels by store and SKU. `status` is negative, out, low (at or below the reorder point) or ok.
+
+    What is on its way to a store that never had it is out there, with a level of 0.
+    """
+    level = stock_level.c
+    status = status_of(level.on_hand)
+    coming = in_transit(level.store_id, level.sku)
+    there = cells(wanted, after).add_columns(
+        level.store_id, level.sku, level.on_hand, level.counted_at, coming.label("in_transit"), status.label("status")
+    )
     if wanted.status is not None:
-        statement = statement.where(literal(wanted.status) == status)
-    return [_level(row) for row in connection.execute(statement)]
+        there = there.where(literal(wanted.status) == status)
+    parts = [select(there.limit(limit).subquery("there"))]
+    if wanted.status in {None, "out"}:
+        parts.append(select(_first_time(wanted, after).limit(limit).subquery("first_time")))
+    every = union_all(*parts).subquery("every")
+    return [_level(row) for row in connection.execute(select(every).order_by(every.c.store_id, every.c.sku).limit(limit))]
 
 
 def cells(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
@@ -42,12 +70,48 @@ def cells(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
         .where(*holding(wanted.search or ""))
         .order_by(level.store_id, level.sku)
     )
+    return _within(statement, wanted, after, (level.store_id, level.sku))
+
+
+def _first_time(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
+    """What is in transit of cells that have no level: the columns of `levels`."""
+    store_id, sku = restock.c.to_store, restock_line.c.sku
+    units = cast(func.sum(LEFT), BigInteger)
+    statement = (
+        select(
+            product.c.name_fr,
+            product.c.name_en,
+            store_product.c.reorder_point,
+            store_product.c.target_level,
+            store_id.label("store_id"),
+            sku,
+            cast(literal(0), BigInteger).label("on_hand"),
+            cast(null(), Instant).label("counted_at"),
+            units.label("in_transit"),
+            literal("out").label("status"),
+        )
+        .join_from(restock, restock_line, restock_line.c.restock_id == restock.c.restock_id)
+        .outerjoin(product, product.c.sku == sku)
+        .outerjoin(store_product, and_(store_product.c.store_id == store_id, store_product.c.sku == sku))
+        .where(restock.c.status.in_(ON_THE_WAY), *holding(wanted.search or ""))
+        .where(~exists().where(stock_level.c.store_id == store_id, stock_level.c.sku == sku))
+        .group_by(store_id, sku, product.c.sku, store_product.c.store_id, store_product.c.sku)
+        .having(units > 0)
+        .order_by(store_id, sku)
+    )
+    return _within(statement, wanted, after, (store_id, sku))
+
+
+def _within(
+    statement: Select[Any], wanted: Wanted, after: Sequence[str] | None, cell: tuple[ColumnElement[str], ColumnElement[str]]
+) -> Select[Any]:
+    """The statement for the stores and the SKU wanted, from a place on."""
     if wanted.stores is not None:
-        statement = statement.where(level.store_id.in_(sorted(wanted.stores)))
+        statement = statement.where(cell[0].in_(sorted(wanted.stores)))
     if wanted.sku is not None:
-        statement = statement.where(level.sku == wanted.sku)
+        statement = statement.where(cell[1] == wanted.sku)
     if after:
-        statement = statement.where(tuple_(level.store_id, level.sku) > tuple_(literal(after[0]), literal(after[1])))
+        statement = statement.where(tuple_(*cell) > tuple_(literal(after[0]), literal(after[1])))
     return statement
 
 

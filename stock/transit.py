@@ -7,13 +7,13 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, ScalarSelect, cast
 from stock.restock import ON_THE_WAY
 from stock.restocks import restock, restock_line
 
-_LEFT = func.greatest(0, restock_line.c.shipped - restock_line.c.received - restock_line.c.damaged)
+LEFT = func.greatest(0, restock_line.c.shipped - restock_line.c.received - restock_line.c.damaged)
 
 
 def in_transit(store_id: ColumnElement[str], sku: ColumnElement[str]) -> ScalarSelect[int]:
     """The units for each row of a statement that has a store and a SKU."""
     return (
-        select(cast(func.coalesce(func.sum(_LEFT), 0), BigInteger))
+        select(cast(func.coalesce(func.sum(LEFT), 0), BigInteger))
         .join_from(restock, restock_line, restock_line.c.restock_id == restock.c.restock_id)
         .where(restock.c.to_store == store_id, restock.c.status.in_(ON_THE_WAY), restock_line.c.sku == sku)
         .scalar_subquery()

@@ -77,10 +77,10 @@ def test_goods_leave_one_store_are_in_transit_and_arrive_in_the_other(
     for step in (way.requested(apple=10, pear=2), way.approved(apple=8), way.shipped(apple=8, pear=1)):
         keep(engine, step)
     assert (sender.levels, receiver.levels) == ({"apple": 12, "pear": -1}, {"apple": 1})
-    assert in_transit(engine, receiver.store_id) == {"apple": 8}
+    assert in_transit(engine, receiver.store_id) == {"apple": 8, "pear": 1}, "also what was never there"
     assert in_transit(engine, sender.store_id) == {"apple": 0, "pear": 0}
     keep(engine, way.received({"apple": 5}))
-    assert (receiver.levels, in_transit(engine, receiver.store_id)) == ({"apple": 6}, {"apple": 3})
+    assert (receiver.levels, in_transit(engine, receiver.store_id)) == ({"apple": 6}, {"apple": 3, "pear": 1})
     keep(engine, way.received({"pear": 1}, damaged={"apple": 1}, close=True))
     assert (receiver.levels, in_transit(engine, receiver.store_id)) == ({"apple": 6, "pear": 1}, {"apple": 0, "pear": 0})
     assert lines(engine, way.restock_id) == {"apple": Line(10, 8, 8, 5, 1, 2), "pear": Line(2, 2, 1, 1)}
@@ -251,3 +251,26 @@ def test_a_batch_without_restocks_asks_nothing_about_them(receiver: Branch) -> N
     batch = [check(receiver.told(sale(("apple", 1))))]
     assert (Restocks().reads(batch), RestockLines().reads(batch)) == (None, None)
     assert (Restocks().writes(Book(shops={}), {}), RestockLines().writes(Book(shops={}), {})) == ([], ())
+
+
+def test_what_was_never_there_is_listed_in_its_place_when_it_is_under_way(engine: Engine, receiver: Branch, way: Transfer) -> None:
+    receiver.keep(delivered(("b", 1), ("d", 1)))
+    other = Transfer(way.from_store, way.to_store)
+    for each in (way, other):
+        keep(engine, each.requested(a=2, c=2, e=2), each.approved(), each.shipped(a=1, c=2))
+    keep(engine, other.received({"c": 5}))
+    keep(engine, other.received({"a": 1}, damaged={"a": 1}))
+
+    def page(after: list[str] | None = None, **how: Any) -> list[tuple[str, int, int, str]]:  # noqa: ANN401 - fields of Wanted
+        with engine.connect() as connection:
+            rows = holdings.levels(connection, holdings.Wanted(stores=[receiver.store_id], **how), after=after, limit=2)
+        return [(row["sku"], row["on_hand"], row["in_transit"], row["status"]) for row in rows]
+
+    assert page() == [("a", 1, 1, "ok"), ("b", 1, 0, "ok")]
+    assert page([receiver.store_id, "b"]) == [("c", 5, 2, "ok"), ("d", 1, 0, "ok")]
+    another = Transfer(way.from_store, way.to_store)
+    keep(engine, another.requested(cc=7, aa=1), another.approved(), another.shipped(cc=7, aa=1))
+    assert page([receiver.store_id, "a"]) == [("aa", 0, 1, "out"), ("b", 1, 0, "ok")]
+    assert page([receiver.store_id, "c"]) == [("cc", 0, 7, "out"), ("d", 1, 0, "ok")]
+    assert (page(sku="cc"), page(sku="e")) == ([("cc", 0, 7, "out")], [])
+    assert (page(status="out"), page(status="low")) == ([("aa", 0, 1, "out"), ("cc", 0, 7, "out")], [])
