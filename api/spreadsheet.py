@@ -8,7 +8,7 @@ from typing import Final
 
 from api.problems import Problem
 from api.tables import BYTE_ORDER_MARK, FORMULA, cell
-from stock.store import search_form
+from stock.words import search_form
 
 TELLING: Final = ("ligne", "erreur")
 """What the file of faults has besides the columns of the original; taken out again when it comes back."""

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -18,12 +19,12 @@ from sqlalchemy import Connection, Engine, event, make_url, text
 
 from events.catalogue import Bilingual, ProductDefined
 from events.fields import Sku
-from infra.database import engine_for
+from infra.database import engine_for, together
 from infra.settings import settings
 from magasin import demo_data
 from magasin.migrate import migrate
+from stock.assortment import statements
 from stock.catalogue import Wanted, products
-from stock.store import save_products
 
 PRODUCTS = 68_509
 ROUNDS = 400
@@ -54,9 +55,10 @@ def fill(engine: Engine) -> None:
     """The demonstration's products, again and again under other SKUs and sizes until there are as many as in the whole catalogue."""
     known = [ProductDefined.model_validate_json(_defined(product)) for product in demo_data.products()]
     rows = [_again(known[number % len(known)], number // len(known)) for number in range(PRODUCTS)]
+    now = datetime.now(UTC)
     with engine.begin() as connection:
         for start in range(0, len(rows), 1_000):
-            save_products(connection, rows[start : start + 1_000])
+            together(connection, statements((row.model_dump(mode="json"), now) for row in rows[start : start + 1_000]))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE product"))
 

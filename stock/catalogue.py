@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, text
 
 from stock.search import Found, Reading, Searched, search
-from stock.store import search_form
 from stock.tables import product, store
+from stock.words import search_form
 
 FIRST_LOOK = 3_000
 RARE = 1_500

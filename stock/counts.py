@@ -16,8 +16,8 @@ from infra import event_log
 from infra.database import json_rows
 from schemas.envelope import Recorded
 from stock.counting import Found, findings
-from stock.store import search_form
 from stock.tables import product, stock_level
+from stock.words import search_form
 
 _COUNTS = text("""
     SELECT event_id, seq, occurred_at, recorded_at, business_date, actor, payload FROM event_log

@@ -21,6 +21,7 @@ from infra import event_log
 from infra.database import together
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, fingerprint
 from stock import store
+from stock.assortment import Assortment
 from stock.book import Book, Case, Decision, Shop, case_id_of
 from stock.cases import Cases
 from stock.cells import Cells, cells_statement, fill_cells
@@ -34,7 +35,7 @@ from stock.tills import Tills
 WRITER = "/stock-writer"
 FORBIDDEN_FROM_OUTSIDE = frozenset({CaseOpened.type})
 NOWHERE = Shop(zone=ZoneInfo("UTC"))
-CHAPTERS: tuple[Chapter, ...] = (Cells(), Counted(), Restocks(), RestockLines(), Tills(), Cases())
+CHAPTERS: tuple[Chapter, ...] = (Assortment(), Cells(), Counted(), Restocks(), RestockLines(), Tills(), Cases())
 
 
 class UnknownStore(LookupError):
@@ -288,12 +289,8 @@ class _Scribe:
 
 
 def _save_definitions(connection: Connection, recorded: Iterable[Incoming]) -> None:
-    products: list[ProductDefined] = []
     for each in recorded:
         if isinstance(each.event, StoreDefined):
             store.save_store(connection, each.head.store_id, each.event)
-        elif isinstance(each.event, ProductDefined):
-            products.append(each.event)
         elif isinstance(each.event, ProductStocked):
             store.save_stocked(connection, each.head.store_id, each.event)
-    store.save_products(connection, products)

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, not_, or_
 
 from stock import words
-from stock.store import search_form
 from stock.tables import product
-from stock.words import Meaning
+from stock.words import Meaning, search_form
 
 TRIGRAM = 3
 MOST_CORRECTED = 5

@@ -3,24 +3,22 @@
 Called with the heads of the batch's stores locked, so what is loaded can't change before it is saved.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from unicodedata import combining, normalize
 from uuid import UUID
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from events.catalogue import ProductDefined, ProductStocked, StoreDefined
+from events.catalogue import ProductStocked, StoreDefined
 from events.sales import SaleRecorded, SaleVoided
 from infra import event_log
 from infra.database import Statement
 from schemas.envelope import Recorded
-from stock import tables, words
+from stock import tables
 from stock.book import Book, Shop, Unpriced
 from stock.decide import sold_lines
 from stock.rules import Level, Movement
@@ -35,9 +33,6 @@ class Head:
     shop: Shop | None
 
 
-DECIMAL = re.compile(r"(?<=\d)[.,](?=\d)")
-NO_WORD = re.compile(r"(?!(?<=\d)\.(?=\d))[\W_]")
-LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
 _LOCK = """
     SELECT store_id, seq, recorded_at, timezone, oversell, day_ends FROM store_head
     WHERE store_id = ANY(%(stores)s::text[])
@@ -112,17 +107,6 @@ def save_store(connection: Connection, store_id: str, event: StoreDefined) -> No
     connection.execute(update(event_log.store_head).where(event_log.store_head.c.store_id == store_id).values(rules))
 
 
-def save_products(connection: Connection, events: Sequence[ProductDefined]) -> None:
-    """The products as they are from now on; the last of several descriptions of one SKU counts."""
-    if not events:
-        return
-    rows = sorted({event.sku: _product_row(event) for event in events}.values(), key=lambda row: row["sku"])
-    statement = insert(tables.product)
-    changed = {name: statement.excluded[name] for name in rows[0] if name != "sku"}
-    connection.execute(statement.on_conflict_do_update(index_elements=["sku"], set_=changed), rows)
-    words.remember(connection, (row["search_text"] for row in rows))
-
-
 def save_stocked(connection: Connection, store_id: str, event: ProductStocked) -> None:
     """One shop's own limits and price for a product."""
     row = event.model_dump(exclude={"sku"})
@@ -131,15 +115,6 @@ def save_stocked(connection: Connection, store_id: str, event: ProductStocked) -
         .values(store_id=store_id, sku=event.sku, **row)
         .on_conflict_do_update(index_elements=["store_id", "sku"], set_=row)
     )
-
-
-def search_form(typed: str) -> str:
-    """Text as it is searched: words in lower case, without accents and punctuation. ``"Bœuf d'Été 1,5 L"`` → ``"boeuf d ete 1.5 l"``.
-
-    A number stays whole: its digits on both sides of the comma, looked for one by one, are in most products.
-    """
-    plain = "".join(letter for letter in normalize("NFKD", typed.casefold().translate(LIGATURES)) if not combining(letter))
-    return " ".join(NO_WORD.sub(" ", DECIMAL.sub(".", plain)).split())
 
 
 def _movement_row(store_id: str, writer: Recorded, movement: Movement) -> dict[str, Any]:
@@ -165,22 +140,6 @@ def _level_row(store_id: str, sku: str, level: Level) -> dict[str, Any]:
         "on_hand": level.on_hand,
         "counted_at": level.counted_at,
         "count_id": level.count_id,
-    }
-
-
-def _product_row(event: ProductDefined) -> dict[str, Any]:
-    told = (event.sku, event.name.fr, event.name.en, event.category.fr, event.category.en, event.barcode or "")
-    return {
-        "sku": event.sku,
-        "name_fr": event.name.fr,
-        "name_en": event.name.en,
-        "category_fr": event.category.fr,
-        "category_en": event.category.en,
-        "price": event.price,
-        "barcode": event.barcode,
-        "active": event.active,
-        # The blank before the first word, too, lets a search ask for the beginning of a word.
-        "search_text": f" {search_form(' '.join(told))}",
     }
 
 

@@ -31,6 +31,7 @@ product = Table(
     Column("barcode", Text),
     Column("active", Boolean, nullable=False),
     Column("search_text", Text, nullable=False),
+    Column("defined_at", Instant, nullable=False, server_default="-infinity"),
 )
 Index("ix_product_search", product.c.search_text, postgresql_using="gin", postgresql_ops={"search_text": "gin_trgm_ops"})
 Index("ix_product_barcode", product.c.barcode)

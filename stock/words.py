@@ -4,12 +4,16 @@ The words are few (2,134 in 68,509 products) where the products' texts are many 
 something like ``fromge`` took 165 ms, to ask it for words takes 3, and the search for the right word one more.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from unicodedata import combining, normalize
 
+from pydantic_core import to_json
 from sqlalchemy import Column, Connection, Index, Table, Text, text
 
-from infra.database import metadata
+from infra.database import Statement, metadata
 
 SHORTEST = 4
 """Letters. A shorter word is one edit away from too many others."""
@@ -21,15 +25,20 @@ MOST_MEANINGS = 3
 LIKENESS = 0.19
 """The trigrams in common, of all, below which nobody is asked: ``scure`` and ``sucre`` have 0.2."""
 
+DECIMAL = re.compile(r"(?<=\d)[.,](?=\d)")
+NO_WORD = re.compile(r"(?!(?<=\d)\.(?=\d))[\W_]")
+FOREIGN = re.compile(r"[^\x00-\x7f]+")
+LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
+
 product_word = Table("product_word", metadata, Column("word", Text, primary_key=True))
 Index("ix_product_word_trigrams", product_word.c.word, postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"})
 
-_ADD = text("""
+_ADD = """
     INSERT INTO product_word
-    SELECT word FROM unnest(CAST(:words AS text[])) AS new(word)
+    SELECT word FROM json_array_elements_text(%(words)s::json) AS new(word)
     WHERE NOT EXISTS (SELECT FROM product_word AS old WHERE old.word = new.word)
     ON CONFLICT DO NOTHING
-""")
+"""
 _ASK_FOR = text("SELECT set_config('pg_trgm.similarity_threshold', :likeness, true)")
 # Swapped letters leave a short word without a trigram in common; there are few of them to ask for one by one.
 _NEAR = text("""
@@ -54,15 +63,30 @@ class Meaning:
     edits: int
 
 
+def search_form(typed: str) -> str:
+    """Text as it is searched: words in lower case, without accents and punctuation. ``"Bœuf d'Été 1,5 L"`` → ``"boeuf d ete 1.5 l"``.
+
+    A number stays whole: its digits on both sides of the comma, looked for one by one, are in most products.
+    """
+    plain = FOREIGN.sub(lambda run: _unaccented(run[0]), typed.casefold().translate(LIGATURES))
+    return " ".join(NO_WORD.sub(" ", DECIMAL.sub(".", plain)).split())
+
+
+@lru_cache(maxsize=4_096)
+def _unaccented(letters: str) -> str:
+    """The letters without accents. Remembered: a language has few of them, and letter by letter they were half the work of an import."""
+    return "".join(letter for letter in normalize("NFKD", letters) if not combining(letter))
+
+
 def may_be_misspelt(word: str) -> bool:
     """Whether a word has letters only, and enough of them. A number with another digit is another number."""
     return len(word) >= SHORTEST and word.isalpha()
 
 
-def remember(connection: Connection, texts: Iterable[str]) -> None:
+def words_statement(texts: Iterable[str]) -> Statement:
     """Add the words of products' search texts. A word stays when its last product is renamed: it only suggests, the products decide."""
-    words = sorted({word for each in texts for word in each.split() if may_be_misspelt(word)})
-    connection.execute(_ADD, {"words": words})
+    words = set().union(*(each.split() for each in texts))
+    return Statement(_ADD, {"words": to_json(sorted(filter(may_be_misspelt, words))).decode()})
 
 
 def meanings(connection: Connection, typed: Sequence[str]) -> dict[str, list[Meaning]]:

@@ -1,4 +1,4 @@
-"""Search that forgives a typo: the words of the catalogue, which a misspelt one may mean."""
+"""Search that forgives a typo: the words of the catalogue. A product knows since when it is described as it is."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,8 @@ WORDS = """
 
 
 def upgrade() -> None:
-    """Make the table and fill it from the products that there are."""
+    """Make the table and fill it from the products that there are. Any later description of them counts."""
+    op.add_column("product", sa.Column("defined_at", sa.DateTime(timezone=True), server_default="-infinity", nullable=False))
     op.create_table(
         "product_word", sa.Column("word", sa.Text(), nullable=False), sa.PrimaryKeyConstraint("word", name=op.f("pk_product_word"))
     )
@@ -34,3 +35,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take the table away again."""
     op.drop_table("product_word")
+    op.drop_column("product", "defined_at")

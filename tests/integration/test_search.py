@@ -1,18 +1,18 @@
 """Does a search find what is meant: whole codes first, every word wherever it stands, and the nearest words when nothing else is found?"""
 
 from collections.abc import Iterator
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 from sqlalchemy import Connection, Engine
 
-from events.catalogue import Bilingual, ProductDefined
-from events.fields import Sku
+from infra.database import together
+from stock.assortment import Description, statements
 from stock.catalogue import Wanted, meant, products
-from stock.store import save_products
 from tests.e2e.system import Json, Shop, System, eventually, sku
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NAMES = {
     "A-1": ("Fromage râpé", "Shredded cheese", "123456789012"),
     "A-2": ("Fromages fins", "Fine cheeses", None),
@@ -27,14 +27,15 @@ NAMES = {
 def catalogue(engine: Engine) -> Iterator[Connection]:
     """A connection to a database with a few products."""
     with engine.begin() as connection:
-        save_products(connection, [defined(article, *named) for article, named in NAMES.items()])
+        together(connection, statements(defined(article, *named) for article, named in NAMES.items()))
     with engine.connect() as connection:
         yield connection
 
 
-def defined(article: str, french: str, english: str, barcode: str | None) -> ProductDefined:
-    category = Bilingual(fr="Épicerie", en="Grocery")
-    return ProductDefined(sku=Sku(article), name=Bilingual(fr=french, en=english), category=category, price=Decimal("1.00"), barcode=barcode)
+def defined(article: str, french: str, english: str, barcode: str | None, seconds: int = 0) -> Description:
+    name, category = {"fr": french, "en": english}, {"fr": "Épicerie", "en": "Grocery"}
+    product = {"sku": article, "name": name, "category": category, "price": "1.00", "barcode": barcode}
+    return product, NOON + timedelta(seconds=seconds)
 
 
 def found(catalogue: Connection, typed: str) -> list[str]:
@@ -99,9 +100,18 @@ def test_a_category_narrows_a_search_for_misspelt_words(catalogue: Connection) -
 
 def test_a_new_word_is_known_at_once_and_a_renamed_product_is_not_found_by_its_old_one(engine: Engine, catalogue: Connection) -> None:
     with engine.begin() as connection:
-        save_products(connection, [defined("A-1", "Gruyère", "Gruyere", None)])
+        together(connection, statements([defined("A-1", "Gruyère", "Gruyere", None)]))
     assert found(catalogue, "gruyre") == ["A-1"]
     assert found(catalogue, "shreded") == []
+
+
+def test_the_description_that_was_given_last_counts_in_whatever_order_they_come(engine: Engine, catalogue: Connection) -> None:
+    later, latest = defined("A-1", "Gouda", "Gouda", None, 1), defined("A-1", "Brie", "Brie", None, 2)
+    for batch in ([latest, later], [later], [defined("A-1", "Feta", "Feta", None, 0)]):
+        with engine.begin() as connection:
+            together(connection, statements(batch))
+        assert found(catalogue, "brie") == ["A-1"]
+        assert found(catalogue, "gouda") == found(catalogue, "feta") == []
 
 
 @pytest.fixture(scope="module")
