@@ -48,12 +48,13 @@ async def list_cases(
 
 @router.get("/cases/{case_id}", summary="Un dossier d'écart / One discrepancy case", responses=ONE)
 async def show_case(request: Request, case_id: UUID, who: Annotated[Principal, Depends(Guard("case.read"))], reader: Reading) -> Response:
-    """One case with the events that made it, what is proposed, and which command each resolution takes besides."""
+    """One case with the events that made it, how its figures stand now, and which command each resolution takes besides."""
     stores = visible_stores(who)
 
     def find(connection: Connection) -> Page:
         found = _seen(desk.case(connection, case_id), who)
-        return Page({**found, "shown": desk.events_of(connection, found, stores), "links": _links(found)})
+        shown = {"shown": desk.events_of(connection, found, stores), "now": desk.now_of(connection, found)}
+        return Page({**found, **shown, "links": _links(found)})
 
     return await reader.answer(request, who, lambda connection: log_standing(connection, stores), find)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import Connection
@@ -57,6 +57,26 @@ COLUMNS = {
     ),
     "silent": Column(Text("Muette", "Silent"), meaning=Text("Plus longtemps que le seuil réglé", "For longer than the threshold set")),
 }
+
+TOLD: Final[dict[str, Any]] = {
+    "name": "tills",
+    "question": f"{QUESTION.fr} / {QUESTION.en}",
+    "group_by": ["store_id", "till_id"],
+    "parameters": ["store", "limit", "after", "format"],
+    "measures": [
+        {
+            "name": name,
+            "formula": column.formula,
+            "unit": column.unit,
+            "fr": column.meaning.fr,
+            "en": column.meaning.en,
+            "label": {"fr": column.heading.fr, "en": column.heading.en},
+        }
+        for name, column in COLUMNS.items()
+        if column.formula is not None and column.meaning is not None
+    ],
+}
+"""The report in the list of reports."""
 
 
 @router.get("/reports/tills", summary="Caisses : ventes dues et silence / Tills: sales owed and silence", responses=REPORTED)

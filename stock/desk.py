@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,7 +10,10 @@ from sqlalchemy import Connection, Row, literal, select, tuple_
 
 from infra import event_log
 from schemas.envelope import Recorded
+from stock import counts
 from stock.cases import stock_case
+from stock.counting import Found
+from stock.tables import stock_level
 
 MOST_LINES: Final = 20
 
@@ -99,6 +103,21 @@ def events_of(connection: Connection, found: Mapping[str, Any], visible: Collect
     ids = [UUID(each) for each in (*found["events"], resolution.get("action_event_id"), resolution.get("event_id")) if each is not None]
     known = event_log.known(connection, ids)[0]
     return [_event(known[each][0] if each in known else None, each, found["sku"], visible) for each in dict.fromkeys(ids)]
+
+
+def now_of(connection: Connection, found: Mapping[str, Any]) -> dict[str, int]:
+    """How the figures of a case stand now: what is on hand, and what a count should have found with the late sales that came since."""
+    sku, store_id = found["sku"], found["store_id"]
+    if sku is None:
+        return {}
+    held = select(stock_level.c.on_hand).where(stock_level.c.store_id == store_id, stock_level.c.sku == sku)
+    now = {"on_hand": int(connection.execute(held).scalar() or 0)}
+    if found["kind"] == "count_variance":
+        details = found["details"]
+        line = Found(sku, details["counted"], datetime.fromisoformat(details["counted_at"]))
+        should = counts.expected(connection, store_id, UUID(found["events"][0]), [line])[sku]
+        now |= {"expected": should, "variance": line.quantity - should}
+    return now
 
 
 def _case(row: Row[Any]) -> dict[str, Any]:

@@ -112,10 +112,12 @@ def test_a_count_during_opening_hours_tells_expected_and_variance_line_by_line(s
     assert found["totals"] == {"lines": 2, "counted": 34, "expected": 40, "variance": -6, "missing": 6, "surplus": 0}
     case = open_case(shop, "count_variance")
     assert (case["sku"], case["details"]["expected"], case["proposal"]) == (late, 20, "recount")
+    assert shop.read(f"cases/{case['case_id']}")["now"] == {"on_hand": 14, "expected": 20, "variance": -6}
 
     shop.sell(late, 6, occurred_at=ago(35))
     found = shop.read(f"stores/{shop.store_id}/stock-counts/{counted['event_id']}")
     assert (found["lines"][1]["expected"], found["lines"][1]["variance"], shop.on_hand(late)) == (14, 0, 14)
+    assert shop.read(f"cases/{case['case_id']}")["now"] == {"on_hand": 14, "expected": 14, "variance": 0}
     (row,) = shop.read(f"stores/{shop.store_id}/stock-counts")["items"]
     assert (row["count_id"], row["skus"], row["note"]) == (counted["event_id"], 2, "samedi")
     unknown = shop.http.get(f"{shop.path}/stock-counts/{uuid4()}")
