@@ -78,7 +78,12 @@ META: dict[str, Any] = {
     "type": "object",
     "required": ["as_of", "lag_seconds", "complete", "stalled_stores", "owing", "owing_count", "timezone"],
     "properties": {
-        "as_of": {"type": ["string", "null"], "format": "date-time", "description": "Everything recorded up to then is in the answer."},
+        "as_of": {
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "Everything recorded up to then is in the answer; where the past was asked for, the instant asked for.",
+        },
+        "known_at": {"type": "string", "format": "date-time", "description": "Only what was recorded by then, where that was asked for."},
         "lag_seconds": {"type": "number", "minimum": 0, "description": "The age of the oldest event that isn't."},
         "complete": {"type": "boolean"},
         "stalled_stores": {"type": "array", "items": {"type": "string"}},
