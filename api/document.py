@@ -109,7 +109,7 @@ META: dict[str, Any] = {
 }
 _META = {"$ref": REFS.format(model="Meta")}
 _UNCHANGED = {"description": "Nothing has changed since the answer with that ETag"}
-_LIST = {
+_LIST: dict[str, Any] = {
     "type": "object",
     "required": ["items", "meta"],
     "properties": {"items": {"type": "array", "items": {"type": "object"}}, "meta": _META},
@@ -122,14 +122,23 @@ LISTED: dict[int | str, dict[str, Any]] = {
     304: _UNCHANGED,
 }
 _TABLES: dict[str, Any] = {"text/csv": {"schema": {"type": "string"}}, WORKBOOK: {"schema": {"type": "string", "format": "binary"}}}
-REPORTED: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The rows; Link rel=next leads to the following page. CSV and XLSX hold the whole report unless `limit` is given.",
-        "content": {"application/json": {"schema": _LIST}, **_TABLES},
-    },
-    304: _UNCHANGED,
-    422: problem("`invalid_content`: every fault with its pointer; `too_many_rows`: an export of more than 100,000 rows"),
-}
+
+
+def reported(sections: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
+    """What a report answers. `sections` are its members besides the rows, each with what it says."""
+    members = {name: {"type": ["array", "object"], "items": {"type": "object"}, "description": says} for name, says in sections.items()}
+    whole = {**_LIST, "required": ["items", *members, "meta"], "properties": {**_LIST["properties"], **members}}
+    return {
+        200: {
+            "description": "The rows; Link rel=next leads to the following page. CSV and XLSX hold all rows unless `limit` is given.",
+            "content": {"application/json": {"schema": whole}, **_TABLES},
+        },
+        304: _UNCHANGED,
+        422: problem("`invalid_content`: every fault with its pointer; `too_many_rows`: an export of more than 100,000 rows"),
+    }
+
+
+REPORTED = reported({})
 _FIGURE = {"type": ["integer", "string", "number", "null"]}
 _EXPLANATION = {
     "type": "object",

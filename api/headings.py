@@ -56,12 +56,21 @@ FILTERS: Final[Mapping[str, Text]] = {
     "sku": Text("Article", "Product"),
     "category": Text("Catégorie", "Category"),
     "hour": Text("Heure", "Hour"),
+    "sort": Text("Tri", "Sorted by"),
+    "status": Text("État", "Status"),
+    "reason": Text("Motif", "Reason"),
+    "till": Text("Caisse", "Till"),
 }
 
 
 def measured(measure: Measure) -> Column:
     """The column of a measure: heading, unit, meaning and formula as the dictionary has them."""
-    return Column(Text(measure.name, measure.name), measure.unit, Text(measure.fr, measure.en), measure.formula)
+    return Column(
+        Text(measure.label_fr or measure.name, measure.label_en or measure.name),
+        measure.unit,
+        Text(measure.fr, measure.en),
+        measure.formula,
+    )
 
 
 def sheet_of(name: str, question: Text, grouped_by: Iterable[str], measures: Iterable[Measure], asked: Mapping[str, Any]) -> Sheet:

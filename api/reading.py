@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
@@ -194,6 +194,14 @@ def number_part(value: Any) -> int:  # noqa: ANN401 - the same
     if type(value) is not int or not 0 <= value < 2**53:
         raise ValueError
     return value
+
+
+def day_part(value: Any) -> date:  # noqa: ANN401 - the same
+    """A day. Raises ValueError or TypeError."""
+    found = date.fromisoformat(value)
+    if not FIRST_YEAR < found.year < LAST_YEAR:
+        raise ValueError
+    return found
 
 
 def instant_part(value: Any) -> datetime:  # noqa: ANN401 - the same

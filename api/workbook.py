@@ -29,7 +29,8 @@ FORMATS: Final[Mapping[str, str]] = {
     "money": "#,##0.00",
     "count": WHOLE,
     "units": WHOLE,
-    "percent": "0.0%",
+    "percent": '0.0" %"',
+    "days": "0.0",
     "seconds": WHOLE,
     "date": "yyyy-mm-dd",
     "instant": "yyyy-mm-dd hh:mm:ss",
@@ -42,7 +43,7 @@ OPTIONS: Final = {
     "strings_to_urls": False,
     "nan_inf_to_errors": True,
 }
-Unit = Literal["text", "date", "hour", "count", "units", "money", "percent", "seconds"]
+Unit = Literal["text", "date", "hour", "count", "units", "money", "percent", "days", "seconds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ UNITS: Final[Mapping[str, Text]] = {
     "count": Text("nombre", "count"),
     "units": Text("articles", "units"),
     "percent": Text("pourcentage", "percentage"),
+    "days": Text("jours", "days"),
     "seconds": Text("secondes", "seconds"),
     "date": Text("date", "date"),
     "hour": Text("heure du magasin", "hour of the shop's clock"),

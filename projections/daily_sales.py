@@ -2,32 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Table
+from sqlalchemy import Index, Table
 
-from projections.base import Cells, Measure, Projection, bump, cell_table
+from projections.base import Cells, Projection, bump, cell_table
 from projections.facts import sale_facts
+from projections.measures import RETURNED, REVENUE, SALES, UNITS
 from schemas.envelope import Recorded
 
 COLUMNS = ("sales", "units", "returned_units", "revenue_cents")
 store_day = cell_table("daily_sales", "store_day", ("store_id", "business_date"), COLUMNS)
 sku_day = cell_table("daily_sales", "sku_day", ("store_id", "business_date", "sku"), COLUMNS)
-
-SALES = Measure(
-    "sales",
-    "sum(sales)",
-    "count",
-    "Ventes, moins les annulées; par produit: ventes où il figure",
-    "Sales less voided ones; by product: sales it is in",
-)
-UNITS = Measure("units", "sum(units)", "units", "Articles vendus, moins les ventes annulées", "Units sold less voided sales")
-RETURNED = Measure(
-    "returned_units",
-    "sum(returned_units)",
-    "units",
-    "Articles rapportés, au jour du retour",
-    "Units brought back, on the day of the return",
-)
-REVENUE = Measure("revenue", "sum(revenue_cents)", "money", "Ventes, moins annulations et remboursements", "Sales less voids and refunds")
+# The whole chain's, for long periods: a year of products is 68,000 cells instead of 1,400,000.
+sku_month = cell_table("daily_sales", "sku_month", ("month", "sku"), COLUMNS)
+sku_year = cell_table("daily_sales", "sku_year", ("year", "sku"), COLUMNS)
+# For what all stores sold on some days, and for one product on many days.
+Index("ix_sku_day_business_date_sku", sku_day.c.business_date, sku_day.c.sku)
 
 
 class DailySales(Projection):
@@ -35,7 +24,7 @@ class DailySales(Projection):
 
     name = "daily-sales"
     question = "How much did each store sell on each business day, and of what?"
-    tables = (store_day, sku_day)
+    tables = (store_day, sku_year, sku_month, sku_day)
     measures = (SALES, UNITS, RETURNED, REVENUE)
     group_by = ("business_date", "store_id")
 
@@ -44,15 +33,16 @@ class DailySales(Projection):
         days: Cells = {}
         skus: Cells = {}
         for fact in sale_facts(events):
-            day = (fact.store_id, fact.business_date)
-            sold = {"sale": 1, "void": -1}.get(fact.kind, 0)
+            store_id, day, sold, sign = fact.store_id, fact.business_date, fact.sold, fact.sign
             back = 1 if fact.kind == "return" else 0
-            money = sold or -1
-            bump(days, day, sold, 0, 0, 0)
-            for sku in {sku for sku, _, _ in fact.lines}:
-                bump(skus, (*day, sku), sold, 0, 0, 0)
+            bump(days, (store_id, day), sold, sold * fact.units, back * fact.units, sign * fact.cents)
+            seen = set()
             for sku, units, paid in fact.lines:
-                amounts = (0, sold * units, back * units, money * paid)
-                bump(days, day, *amounts)
-                bump(skus, (*day, sku), *amounts)
-        return {store_day: days, sku_day: skus}
+                bump(skus, (store_id, day, sku), 0 if sku in seen else sold, sold * units, back * units, sign * paid)
+                seen.add(sku)
+        months: Cells = {}
+        years: Cells = {}
+        for (_, day, sku), amounts in skus.items():
+            bump(months, (day.replace(day=1), sku), *amounts)
+            bump(years, (day.replace(month=1, day=1), sku), *amounts)
+        return {store_day: days, sku_day: skus, sku_month: months, sku_year: years}

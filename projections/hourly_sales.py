@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Table
 
 from projections.base import Cells, Projection, bump, cell_table
-from projections.daily_sales import REVENUE, SALES, UNITS
 from projections.facts import sale_facts
+from projections.measures import REVENUE, SALES, UNITS
 from schemas.envelope import Recorded
 
 store_hour = cell_table("hourly_sales", "store_hour", ("store_id", "business_date", "hour"), ("sales", "units", "revenue_cents"))
@@ -25,8 +25,6 @@ class HourlySales(Projection):
         """Cells of the hour; a void undoes the hour of its sale, a refund lowers the hour of its return."""
         hours: Cells = {}
         for fact in sale_facts(events):
-            sold = {"sale": 1, "void": -1}.get(fact.kind, 0)
-            units = sum(units for _, units, _ in fact.lines)
-            paid = sum(paid for _, _, paid in fact.lines)
-            bump(hours, (fact.store_id, fact.business_date, fact.local_at.hour), sold, sold * units, (sold or -1) * paid)
+            key = (fact.store_id, fact.business_date, fact.local_at.hour)
+            bump(hours, key, fact.sold, fact.sold * fact.units, fact.sign * fact.cents)
         return {store_hour: hours}

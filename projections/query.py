@@ -1,162 +1,106 @@
-"""How is a projection's report read: which table, which figures, grouped by what?
+"""How are the cells of a report read: which figures, grouped by what, in which order?
 
-One query builder for all reports: it takes the coarsest table that has every dimension asked for, and each measure's formula is the one in
-the dictionary of measures.
+One query builder for all reports; `source` chooses the tables, and each measure's formula is the one in the dictionary of measures. Rows
+are in the order of their dimensions, time first, the product last, so that a page goes on after the last row of the one before.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table, text
 
-from projections.base import Measure, Projection
+from projections import source
+from projections.categories import called
+from projections.measures import Measure
+from projections.question import GROUPS, NEEDS, NoSuchGroup, Question
+from projections.source import Parameters, keys_of
+from projections.statement import UNNAMED, Cellular, Frame, Statement, expression
 
-GROUPS = {
-    "day": "business_date",
-    "business_date": "business_date",
-    "week": "week",
-    "month": "month",
-    "hour": "hour",
-    "store": "store_id",
-    "store_id": "store_id",
-    "product": "sku",
-    "sku": "sku",
-    "category": "category",
-}
-NEEDS = {"week": "business_date", "month": "business_date", "category": "sku"}
-EXPRESSIONS = {
-    "week": "date_trunc('week', cell.business_date)::date",
-    "month": "date_trunc('month', cell.business_date)::date",
-    "category": "product.category_fr",
-}
+ONE_DAY: Final = timedelta(days=1)
 
-
-class NoSuchGroup(ValueError):
-    """The report can't be grouped by that."""
+__all__ = [
+    "ONE_DAY",
+    "NoSuchGroup",
+    "Question",
+    "answer",
+    "answerable",
+    "dimensions",
+    "expression",
+    "figure",
+    "money_text",
+    "rows_of",
+    "table_for",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of a report. Dates are business days, both ends included; None asks for everything."""
-
-    group_by: Sequence[str]
-    since: date | None = None
-    through: date | None = None
-    stores: Collection[str] | None = None
-    sku: str | None = None
-    category: str | None = None
-    hour: int | None = None
-    offset: int = 0
-    limit: int | None = None
-
-
-def dimensions(projection: Projection) -> list[str]:
-    """What a report can be grouped by."""
-    columns = {column.name for table in projection.tables for column in table.primary_key.columns}
+def dimensions(report: Cellular) -> list[str]:
+    """What a report can be grouped by, in the words of the request."""
+    columns = {name for table in report.tables for name in keys_of(table)}
     return [name for name, dimension in GROUPS.items() if NEEDS.get(dimension, dimension) in columns]
 
 
-def grouping(projection: Projection, asked: Sequence[str]) -> list[str]:
-    """The dimensions for the names asked (the report's own when none are). Raises NoSuchGroup with the name."""
-    possible = dimensions(projection)
-    for name in asked:
-        if name not in possible:
-            raise NoSuchGroup(name)
-    return list(dict.fromkeys(GROUPS[name] for name in asked)) or list(projection.group_by)
-
-
-def answerable(projection: Projection, question: Question) -> bool:
-    """Whether some table of the projection has all that the question groups and filters by."""
+def answerable(report: Cellular, question: Question) -> bool:
+    """Whether some table of the report has all that the question groups and filters by."""
     try:
-        table_for(projection, question)
+        table_for(report, question)
     except NoSuchGroup:
         return False
     return True
 
 
-def answer(connection: Connection, projection: Projection, question: Question) -> list[dict[str, Any]]:
-    """The rows of a report: the dimensions grouped by, then every measure; money as decimal strings."""
-    table = table_for(projection, question)
-    terms = [(name, EXPRESSIONS.get(name, f"cell.{name}")) for name in question.group_by]
-    figures = ", ".join(f"{expression(measure)} AS {measure.name}" for measure in projection.measures)
-    picked = "".join(f"{term} AS {name}, " for name, term in terms)
-    order = ", ".join(str(place + 1) for place in range(len(terms)))
-    joined = " LEFT JOIN product ON product.sku = cell.sku" if _by_category(question) else ""
-    # Every name here comes from the tables and measures that the code declares; what was asked travels as parameters.
-    statement = (
-        f"SELECT {picked}{figures} FROM {table.schema}.{table.name} cell{joined}"  # noqa: S608
-        f"{_where(table, question)}{f' GROUP BY {order} ORDER BY {order}' if order else ''} LIMIT :limit OFFSET :offset"
-    )
-    rows = connection.execute(text(statement), _parameters(question)).mappings()
-    money = {measure.name for measure in projection.measures if measure.unit == "money"}
-    return [{name: figure(value, money=name in money) for name, value in row.items()} for row in rows]
+def table_for(report: Cellular, question: Question) -> Table:
+    """The coarsest table by the day that has all that the question groups and filters by. Raises NoSuchGroup with what no table has."""
+    return source.table_for(report.tables, question)
+
+
+def answer(connection: Connection, report: Cellular, question: Question) -> list[dict[str, Any]]:
+    """The rows of a report: the dimensions grouped by, then every measure; money as decimal strings.
+
+    The connection should be in one snapshot: a plan is made of what the database knows of days.
+    """
+    plan = source.plan(report.tables, question, _known(connection, report, question))
+    categories = None if question.category is None else called(connection, question.category)
+    return rows_of(connection, Statement(report, question, plan, categories), Parameters())
+
+
+def rows_of(connection: Connection, statement: Statement | Frame, parameters: Parameters) -> list[dict[str, Any]]:
+    """The rows of a statement, as an answer has them."""
+    found = connection.execute(text(statement.sql(parameters)), parameters.values)
+    names = list(found.keys())
+    writers = [_writer(statement.measures, name) for name in names]
+    return [dict(zip(names, [write(value) for write, value in zip(writers, row, strict=True)], strict=True)) for row in found]
 
 
 def money_text(cents: int | Decimal | None) -> str | None:
     """Hundredths as ``"12.50"``."""
-    return None if cents is None else f"{Decimal(cents).scaleb(-2):.2f}"
+    if cents is None:
+        return None
+    whole = int(cents)
+    return f"{'-' if whole < 0 else ''}{abs(whole) // 100}.{abs(whole) % 100:02d}"
 
 
 def figure(value: Any, *, money: bool) -> Any:  # noqa: ANN401 - any column
     """A value of the database as an answer has it: money as text, whole numbers whole."""
     if money:
         return money_text(value)
-    return int(value) if isinstance(value, Decimal) else value
+    return int(value) if isinstance(value, Decimal | float) else value
 
 
-def table_for(projection: Projection, question: Question) -> Table:
-    """The coarsest table that has all that the question groups and filters by. Raises NoSuchGroup with what no table has."""
-    wanted = {NEEDS.get(name, name) for name in question.group_by}
-    if question.sku or question.category:
-        wanted.add("sku")
-    if question.hour is not None:
-        wanted.add("hour")
-    if question.since or question.through:
-        wanted.add("business_date")
-    for table in projection.tables:
-        if wanted <= {column.name for column in table.primary_key.columns}:
-            return table
-    raise NoSuchGroup(", ".join(sorted(wanted)))
+def _writer(measures: Iterable[Measure], name: str) -> Callable[[Any], Any]:
+    for measure in measures:
+        if measure.name == name:
+            money = measure.unit == "money"
+            return lambda value: figure(value, money=money)
+    return lambda value: value if value != UNNAMED else None
 
 
-def expression(measure: Measure) -> str:
-    """A measure's formula as SQL; what nothing was added to is 0."""
-    return f"coalesce({measure.formula}, 0)" if measure.formula.startswith("sum(") else measure.formula
-
-
-def _by_category(question: Question) -> bool:
-    return question.category is not None or "category" in question.group_by
-
-
-def _where(table: Table, question: Question) -> str:
-    columns = {column.name for column in table.columns}
-    terms = []
-    if question.since is not None:
-        terms.append("cell.business_date >= :since")
-    if question.through is not None:
-        terms.append("cell.business_date <= :through")
-    if question.stores is not None and "store_id" in columns:
-        terms.append("cell.store_id = ANY(CAST(:stores AS text[]))")
-    if question.sku is not None:
-        terms.append("cell.sku = :sku")
-    if question.hour is not None:
-        terms.append("cell.hour = :hour")
-    if question.category is not None:
-        terms.append("(product.category_fr = :category OR product.category_en = :category)")
-    return f" WHERE {' AND '.join(terms)}" if terms else ""
-
-
-def _parameters(question: Question) -> dict[str, Any]:
-    return {
-        "since": question.since,
-        "through": question.through,
-        "stores": None if question.stores is None else sorted(question.stores),
-        "sku": question.sku,
-        "category": question.category,
-        "hour": question.hour,
-        "limit": question.limit,
-        "offset": question.offset,
-    }
+def _known(connection: Connection, report: Cellular, question: Question) -> tuple[date, date] | None:
+    """The first and the last day of which there are cells, where an index tells; None otherwise."""
+    table = table_for(report, question)
+    if not any(next(iter(index.columns)).name == "business_date" for index in table.indexes):
+        return None
+    statement = f"SELECT min(business_date) AS first, max(business_date) AS last FROM {table.schema}.{table.name}"  # noqa: S608 - a table of ours
+    row = connection.execute(text(statement)).one()
+    return (row.first, row.last) if row.first else None

@@ -1,56 +1,118 @@
-"""How well does each store do: what it sells, what comes back, what it had to undo?"""
+"""How well does each store do: what it sells, what comes back, what it had to undo, what it has run out of?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final
 
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 
-from projections.base import Cells, Measure, Projection, bump, cell_table
-from projections.daily_sales import RETURNED, REVENUE, SALES, UNITS
-from projections.facts import sale_facts
+from projections import query, shelf
+from projections.base import Cells, Projection, bump, cell_table
+from projections.facts import SaleFact, sale_facts
+from projections.measures import (
+    AVERAGE_BASKET,
+    REFUNDED,
+    RETURNED,
+    RETURNS,
+    REVENUE,
+    SALES,
+    STOCK_OUTS,
+    UNITS,
+    VOIDED,
+    VOIDS,
+    change,
+    previous,
+)
+from projections.question import Question
+from projections.report import Found, one_more, page
 from schemas.envelope import Recorded
 
-COLUMNS = ("sales", "units", "returns", "returned_units", "voids", "revenue_cents", "refunded_cents", "voided_cents")
+COLUMNS = ("sales", "units", "returns", "returned_units", "voids", "revenue_cents", "refunded_cents", "voided_cents", "voided_units")
+COMPARED: Final = (REVENUE, SALES, AVERAGE_BASKET, UNITS, RETURNS)
+TIMES: Final = {"business_date", "week", "month"}
 store_day = cell_table("store_performance", "store_day", ("store_id", "business_date"), COLUMNS)
 
 
 class StorePerformance(Projection):
-    """Sales, average basket, returns and voids of each store and business day."""
+    """Sales, average basket, returns and voids of each store and business day; its stock-outs now; and the period before."""
 
     name = "store-performance"
     question = "How well does each store do: what it sells, what comes back, what it had to undo?"
     tables = (store_day,)
-    measures = (
-        REVENUE,
-        SALES,
-        Measure(
-            "average_basket",
-            "round(sum(revenue_cents + refunded_cents) / nullif(sum(sales), 0))",
-            "money",
-            "Ventes hors remboursements, divisées par le nombre de ventes",
-            "Sales before refunds, divided by the number of sales",
-        ),
-        UNITS,
-        Measure("returns", "sum(returns)", "count", "Retours enregistrés", "Returns recorded"),
-        RETURNED,
-        Measure("refunded", "sum(refunded_cents)", "money", "Montants remboursés", "Amounts refunded"),
-        Measure("voids", "sum(voids)", "count", "Ventes annulées", "Sales voided"),
-        Measure("voided", "sum(voided_cents)", "money", "Montant des ventes annulées", "Amount of voided sales"),
-    )
+    derived = (STOCK_OUTS, *(previous(each) for each in COMPARED), *(change(each) for each in COMPARED))
+    measures = (REVENUE, SALES, AVERAGE_BASKET, UNITS, RETURNS, RETURNED, REFUNDED, VOIDS, VOIDED, *derived)
     group_by = ("store_id",)
+    also_follows = (shelf.COSTS,)
+    reads_stock = True
 
     def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
         """Cells of the day: a void on its sale's day, a return on its own."""
         days: Cells = {}
         for fact in sale_facts(events):
-            units = sum(units for _, units, _ in fact.lines)
-            paid = sum(paid for _, _, paid in fact.lines)
-            bump(days, (fact.store_id, fact.business_date), *_amounts(fact.kind, units, paid))
+            bump(days, (fact.store_id, fact.business_date), *_amounts(fact))
         return {store_day: days}
 
+    def prepare(self, connection: Connection, question: Question) -> bool:
+        """Count the shelves that something has happened to, where stock-outs are shown."""
+        return not TIMES & set(question.group_by) and shelf.count(connection, question.stores)
 
-def _amounts(kind: str, units: int, paid: int) -> tuple[int, ...]:
-    if kind == "sale":
-        return 1, units, 0, 0, 0, paid, 0, 0
-    if kind == "void":
-        return -1, -units, 0, 0, 1, -paid, 0, paid
-    return 0, 0, int(kind == "return"), units, 0, -paid, paid, 0
+    def find(self, connection: Connection, question: Question) -> Found:
+        """A page of rows. Stock-outs are of now, so no day has any; a comparison needs both ends of a period, and rows that aren't days."""
+        if TIMES & set(question.group_by):
+            return super().find(connection, question)
+        whole = replace(question, limit=None, after=None)
+        rows = {_key(row, question): row for row in query.answer(connection, self, whole)}
+        before = _before(question)
+        if before is not None:
+            earlier = {_key(row, question): row for row in query.answer(connection, self, before)}
+            (nothing,) = query.answer(connection, self, Question((), stores=()))
+            rows = {key: _compared(key, rows.get(key), earlier.get(key, nothing), nothing, question) for key in {**rows, **earlier}}
+        outs = {_key(row, question): row for row in shelf.figures(connection, (STOCK_OUTS,), replace(whole, since=None, through=None))}
+        told = [{**row, STOCK_OUTS.name: outs.get(key, {}).get(STOCK_OUTS.name, 0)} for key, row in sorted(rows.items())]
+        return page([row for row in told if _follows(row, question)][: one_more(question).limit], question)
+
+
+def _amounts(fact: SaleFact) -> tuple[int, ...]:
+    units, paid = fact.units, fact.cents
+    if fact.kind == "sale":
+        return 1, units, 0, 0, 0, paid, 0, 0, 0
+    if fact.kind == "void":
+        return -1, -units, 0, 0, 1, -paid, 0, paid, units
+    return 0, 0, int(fact.kind == "return"), units, 0, -paid, paid, 0, 0
+
+
+def _key(row: Mapping[str, Any], question: Question) -> tuple[str, ...]:
+    return tuple(row[name] for name in question.group_by)
+
+
+def _follows(row: Mapping[str, Any], question: Question) -> bool:
+    """Whether the row comes after the page before."""
+    return question.after is None or _key(row, question) > tuple(question.after)
+
+
+def _before(question: Question) -> Question | None:
+    """The same question about as many days just before; None when a period without a beginning or an end is asked for."""
+    if question.since is None or question.through is None:
+        return None
+    length = question.through - question.since
+    through = question.since - query.ONE_DAY
+    return replace(question, since=through - length, through=through, limit=None, after=None)
+
+
+def _compared(
+    key: tuple[str, ...], now: Mapping[str, Any] | None, before: Mapping[str, Any], nothing: Mapping[str, Any], question: Question
+) -> dict[str, Any]:
+    row = dict(zip(question.group_by, key, strict=True)) | dict(now or nothing)
+    for each in COMPARED:
+        row[previous(each).name] = before[each.name]
+    for each in COMPARED:
+        row[change(each).name] = _change(row[each.name], before[each.name])
+    return row
+
+
+def _change(now: str | int | None, before: str | int | None) -> float | None:
+    """In percent, to one decimal; None where there was nothing to compare with."""
+    if now is None or before is None or not Decimal(before):
+        return None
+    return float(round(100 * (Decimal(now) - Decimal(before)) / abs(Decimal(before)), 1))

@@ -78,3 +78,5 @@ stock_level = Table(
     PrimaryKeyConstraint("store_id", "sku"),
     postgresql_with={"fillfactor": "70"},
 )
+# Where is there any of this? Neither column ever changes, so that moving a level costs nothing more.
+Index("ix_stock_level_sku", stock_level.c.sku, stock_level.c.store_id)

@@ -18,7 +18,7 @@ from infra.topology import EVENTS, INTAKE, INTAKE_KEY, declare
 from projections import PROJECTIONS
 from schemas.envelope import BATCH_CONTENT_TYPE, Accepted, Recorded, decode_recorded, join, split
 from tests.brokers import until
-from tests.telling import marks, whole_log, wire
+from tests.telling import by_store, marks, whole_log, wire
 from workers import projector, stock_writer
 from workers.projector import Projector
 from workers.stock_writer import StockWriter, utc_now
@@ -171,7 +171,7 @@ async def pipeline(url: str, engine: Engine) -> AsyncIterator[Pipeline]:
 
 
 def rebuilt(engine: Engine, store_ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
-    """The cells that the log of these stores makes, by the definition itself: the sum of what each event adds."""
+    """The cells of these stores that their log makes, by the definition itself: the sum of what each event adds."""
     with engine.connect() as connection:
         events = whole_log(connection, store_ids)
     built: dict[str, list[tuple[Any, ...]]] = {}
@@ -182,7 +182,7 @@ def rebuilt(engine: Engine, store_ids: Sequence[str]) -> dict[str, list[tuple[An
                 for key, amounts in added.items():
                     before = sums[f"{table.schema}.{table.name}"].setdefault(key, [0] * len(amounts))
                     sums[f"{table.schema}.{table.name}"][key] = [one + other for one, other in zip(before, amounts, strict=True)]
-        for table in projection.tables:
+        for table in filter(by_store, projection.tables):
             name = f"{table.schema}.{table.name}"
             built[name] = sorted((*key, *amounts) for key, amounts in sums[name].items())
     return built

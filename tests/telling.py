@@ -115,8 +115,12 @@ def counted(*lines: tuple[str, int] | tuple[str, int, datetime], blind: bool = F
     return StockCounted(lines=made, blind=blind)
 
 
-def delivered(*lines: tuple[str, int]) -> DeliveryReceived:
-    return DeliveryReceived(supplier="Nord", lines=tuple(DeliveryLine(sku=Sku(sku), quantity=quantity) for sku, quantity in lines))
+def delivered(*lines: Line) -> DeliveryReceived:
+    """Lines are (sku, quantity) or (sku, quantity, unit cost)."""
+    made = tuple(
+        DeliveryLine(sku=Sku(sku), quantity=quantity, unit_cost=Decimal(cost[0]) if cost else None) for sku, quantity, *cost in lines
+    )
+    return DeliveryReceived(supplier="Nord", lines=made)
 
 
 def shop(oversell: Literal["allow", "refuse"] = "allow", timezone: str = "America/Toronto") -> StoreDefined:
@@ -249,9 +253,14 @@ def kept_levels(engine: Engine, stores: Sequence[str] | None = None) -> dict[tup
     return {(row.store_id, row.sku): Level(row.on_hand, row.counted_at, row.count_id) for row in _rows(engine, stock_level, stores)}
 
 
+def by_store(table: Table) -> bool:
+    """Whether each of its cells belongs to one store."""
+    return "store_id" in table.columns
+
+
 def cells(engine: Engine, stores: Sequence[str] | None = None) -> dict[str, list[tuple[Any, ...]]]:
-    """Every cell of every projection (of some stores), sorted."""
-    tables = [table for projection in PROJECTIONS.values() for table in projection.tables]
+    """Every cell of every projection, sorted; or those of some stores, where cells belong to one."""
+    tables = [table for projection in PROJECTIONS.values() for table in projection.tables if stores is None or by_store(table)]
     return {f"{table.schema}.{table.name}": sorted(tuple(row) for row in _rows(engine, table, stores)) for table in tables}
 
 

@@ -18,11 +18,11 @@ from api.app import create_app
 from api.security import ROLES
 from api.tokens import Tokens, tokens_of
 from infra.settings import Settings
-from projections import PROJECTIONS
+from projections import REPORTS
 
 OWN, FOREIGN = "mine", "not-mine"
 IDENTIFIER = "01890a5d-ac96-774b-bcce-b302099a8057"
-FILL = {"sku": "A-1", "username": "somebody", "projection": min(PROJECTIONS)}
+FILL = {"sku": "A-1", "username": "somebody", "report": min(REPORTS)}
 
 # Each kind of caller: its role, and the stores of its token.
 CALLERS = {
@@ -125,7 +125,7 @@ DOORS = {
     "POST /api/v2/cases/{case_id}/resolve": Door(MANAGERS, WHOLE),
     "GET /api/v2/reports/tills": Door(HEADQUARTERS, FILTER),
     "GET /api/v2/reports": Door(HEADQUARTERS, WHOLE),
-    "GET /api/v2/reports/{projection}": Door(HEADQUARTERS, FILTER),
+    "GET /api/v2/reports/{report}": Door(HEADQUARTERS, FILTER),
     "GET /api/v2/reports/{name}/explain": Door(HEADQUARTERS, FILTER),
     "GET /api/v2/live": Door(EVERYBODY, FILTER),
 }
@@ -161,11 +161,11 @@ def app(settings: Settings, tokens: Tokens) -> FastAPI:
 
 
 def routes(app: FastAPI) -> Iterator[str]:
-    """Every route as ``METHOD path``; HEAD goes with GET, and the routes of projections are one line."""
+    """Every route as ``METHOD path``; HEAD goes with GET, and the routes of reports are one line."""
     for route in iter_route_contexts(app.routes):
         path = str(route.path)
-        if path.removeprefix("/api/v2/reports/") in PROJECTIONS:
-            path = "/api/v2/reports/{projection}"
+        if path.removeprefix("/api/v2/reports/") in REPORTS:
+            path = "/api/v2/reports/{report}"
         for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
             yield f"{method} {path}"
 

@@ -18,13 +18,13 @@ from api.reading import Reader
 from api.tokens import tokens_of
 from infra.database import metadata
 from infra.settings import Settings
-from projections import PROJECTIONS, Projection, checkpoint
+from projections import PROJECTIONS, REPORTS, Projection, checkpoint
 from projections.base import Cells, Measure, bump, cell_table
 from projections.project import follow
 from schemas.envelope import Recorded
 from tests.pipeline import NOBODY, rebuilt
 from tests.services import Services
-from tests.telling import Branch, counted, delivered, marks, minutes, own_engine, returned, sale, void
+from tests.telling import Branch, adjusted, by_store, counted, delivered, marks, minutes, own_engine, returned, sale, void
 from workers.projector import Projector
 
 NAME = "delivered-units"
@@ -44,7 +44,14 @@ def branch(engine: Engine) -> Branch:
 def told_by(branch: Branch) -> Branch:
     """A store with facts of every kind on two days, some before what they speak of."""
     kept, gone, late = branch.told(sale(("apple", 3), ("pear", 1))), branch.told(sale(("pear", 2))), branch.told(sale(("apple", 1)))
-    branch.keep(delivered(("apple", 10), ("apple", 5)), kept, returned(kept.event_id, ("apple", 1)), gone, void(gone.event_id))
+    branch.keep(
+        delivered(("apple", 10, "0.80"), ("apple", 5)),
+        adjusted(("pear", -2), ("apple", 1)),
+        kept,
+        returned(kept.event_id, ("apple", 1)),
+        gone,
+        void(gone.event_id),
+    )
     branch.keep(branch.told(returned(late.event_id, ("apple", 1)), at=minutes(1_500)), void(late.event_id), late)
     branch.keep(
         branch.told(delivered(("pear", 7)), at=minutes(1_500)), counted(("apple", 4)), sale(("apple", 99), if_insufficient="refuse")
@@ -66,7 +73,7 @@ def declared(engine: Engine) -> Iterator[str]:
             tables = (table,)
             measures = (
                 Measure("deliveries", "sum(deliveries)", "count", "Livraisons", "Deliveries"),
-                Measure("units", "sum(units)", "units", "Articles livrés", "Units delivered"),
+                Measure("delivered_units", "sum(units)", "units", "Articles livrés", "Units delivered"),
             )
             group_by = ("business_date", "store_id")
 
@@ -84,6 +91,7 @@ def declared(engine: Engine) -> Iterator[str]:
         yield DeliveredUnits.name
     finally:
         PROJECTIONS.pop(NAME, None)
+        REPORTS.pop(NAME, None)
         metadata.remove(table)
         with engine.begin() as connection:
             connection.execute(text("DROP SCHEMA IF EXISTS delivered_units CASCADE"))
@@ -96,7 +104,7 @@ def cells(engine: Engine, name: str, store_id: str) -> dict[str, list[tuple[Any,
             f"{table.schema}.{table.name}": sorted(
                 tuple(row) for row in connection.execute(select(table).where(table.c.store_id == store_id))
             )
-            for table in PROJECTIONS[name].tables
+            for table in filter(by_store, PROJECTIONS[name].tables)
         }
 
 
@@ -105,7 +113,7 @@ def forget(engine: Engine, name: str, store_id: str) -> None:
     place = checkpoint.checkpoint.c
     with engine.begin() as connection:
         connection.execute(delete(checkpoint.checkpoint).where(place.projection == name, place.store_id == store_id))
-        for table in PROJECTIONS[name].tables:
+        for table in filter(by_store, PROJECTIONS[name].tables):
             connection.execute(delete(table).where(table.c.store_id == store_id))
 
 
@@ -150,6 +158,7 @@ def test_what_events_add_together_is_the_sum_of_what_each_adds(branch: Branch, n
     together = {
         f"{table.schema}.{table.name}": sorted((*key, *amounts) for key, amounts in added.items())
         for table, added in projection.increments(branch.log).items()
+        if by_store(table)
     }
     assert together.items() <= rebuilt(branch.engine, [branch.store_id]).items()
 
@@ -169,7 +178,7 @@ def test_what_holds_for_every_projection_holds_for_a_new_one(branch: Branch, dec
 
 
 def test_two_projections_can_not_have_one_name(declared: str) -> None:
-    with pytest.raises(TypeError, match=f"two projections are called {declared}"):
+    with pytest.raises(TypeError, match=f"two reports are called {declared}"):
         type("Again", (Projection,), {"name": declared})
 
 
@@ -199,14 +208,14 @@ async def test_a_new_projection_has_its_report_its_entry_in_the_list_and_in_open
     assert declared in [each["name"] for each in listed]
     entry = document["paths"][f"/api/v2/reports/{declared}"]["get"]
     assert entry["summary"] == "How many units did suppliers bring on each day?"
-    assert "`units` (units) = `sum(units)`: Units delivered." in entry["description"]
+    assert "`delivered_units` (units) = `sum(units)`: Units delivered." in entry["description"]
     assert report.status_code == 200
     assert report.json()["items"] == [
-        {"business_date": "2026-03-14", "store_id": branch.store_id, "deliveries": 1, "units": 15},
-        {"business_date": "2026-03-15", "store_id": branch.store_id, "deliveries": 1, "units": 7},
+        {"business_date": "2026-03-14", "store_id": branch.store_id, "deliveries": 1, "delivered_units": 15},
+        {"business_date": "2026-03-15", "store_id": branch.store_id, "deliveries": 1, "delivered_units": 7},
     ]
     assert report.json()["meta"]["complete"] is True
-    assert grouped.json()["items"] == [{"store_id": branch.store_id, "deliveries": 2, "units": 22}]
+    assert grouped.json()["items"] == [{"store_id": branch.store_id, "deliveries": 2, "delivered_units": 22}]
 
 
 async def test_when_it_is_gone_nothing_of_it_is_left(engine: Engine, tmp_path: Path) -> None:

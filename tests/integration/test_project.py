@@ -90,7 +90,7 @@ def test_what_arrives_is_in_the_cells_of_its_day_and_hour(branch: Branch) -> Non
     assert [row[1:] for row in found["daily_sales.store_day"]] == [(found["daily_sales.store_day"][0][1], 1, 3, 1, 500)]
     assert {row[2]: row[3:] for row in found["daily_sales.sku_day"]} == {"apple": (1, 2, 1, 250), "pear": (1, 1, 0, 250)}
     assert {row[2]: row[3:] for row in found["hourly_sales.store_hour"]} == {8: (1, 3, 500), 9: (0, 0, 0)}
-    assert [row[2:] for row in found["store_performance.store_day"]] == [(1, 3, 1, 1, 1, 500, 250, 1000)]
+    assert [row[2:] for row in found["store_performance.store_day"]] == [(1, 3, 1, 1, 1, 500, 250, 1000, 4)]
     assert places(branch) == everywhere(branch)
 
 

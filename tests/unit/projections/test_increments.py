@@ -84,7 +84,7 @@ def test_hours_are_those_of_the_shops_own_clock() -> None:
 
 def test_performance_keeps_returns_refunds_and_voids_apart() -> None:
     found = StorePerformance().increments([recorded(sale(("apple", 2))), recorded(sale(("apple", 2))), VOIDED, RETURNED])[performance]
-    assert found == {(SHOP, DAY.date()): [1, 2, 0, 0, 1, 500, 0, 500], (SHOP, LATER.date()): [0, 0, 1, 1, 0, -250, 250, 0]}
+    assert found == {(SHOP, DAY.date()): [1, 2, 0, 0, 1, 500, 0, 500, 2], (SHOP, LATER.date()): [0, 0, 1, 1, 0, -250, 250, 0, 0]}
 
 
 @pytest.mark.parametrize("name", sorted(PROJECTIONS))

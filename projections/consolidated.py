@@ -1,0 +1,75 @@
+"""How does the whole chain stand: what was sold, undone and brought back in each store, what sells best, what is left, what runs out?"""
+
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy import Connection
+
+from projections import shelf
+from projections.low_stock import LowStock
+from projections.measures import AMOUNT, LOW, NEGATIVE, ON_HAND, RECEIPT_UNITS, RECEIPTS, SKUS, STOCK_OUTS, UNKNOWN_COST, VALUE
+from projections.query import rows_of
+from projections.question import Question
+from projections.report import Found, Report, one_more, page
+from projections.source import Parameters, Plan, Reading
+from projections.statement import Frame
+from projections.store_performance import StorePerformance, store_day
+from projections.top_products import TopProducts, best
+
+FIRST: Final = 10
+"""How many rows the sections show; their own reports show all."""
+REMAINING: Final = (ON_HAND, SKUS, VALUE, UNKNOWN_COST, STOCK_OUTS, NEGATIVE, LOW)
+VALUES: Final = (
+    "sales", "units", "returns", "returned_units", "voids", "revenue_cents", "refunded_cents", "voided_cents", "voided_units",
+)  # fmt: skip
+# First a store's days become one row, then that row becomes one for each status.
+_STATUSES: Final = """
+    SELECT total.store_id, state.* FROM (SELECT store_id, {sums} FROM ({cells}) AS cell GROUP BY store_id) AS total
+    CROSS JOIN LATERAL (VALUES
+        ('recorded', total.sales, total.units, total.revenue_cents + total.refunded_cents),
+        ('voided', total.voids, total.voided_units, total.voided_cents),
+        ('returned', total.returns, total.returned_units, total.refunded_cents)
+    ) AS state(status, receipts, receipt_units, amount_cents)
+    WHERE state.receipts <> 0 OR state.amount_cents <> 0
+"""
+
+
+class Consolidated(Report):
+    """Sales by store and status, with the best products, what remains in stock, and what runs low."""
+
+    name = "consolidated"
+    question = "How does the whole chain stand: what was sold, undone and brought back in each store, what sells best, what is left?"
+    measures = (RECEIPTS, RECEIPT_UNITS, AMOUNT)
+    group_by = ("store_id", "status")
+    follows = (StorePerformance.name, *TopProducts.follows, shelf.COSTS)
+    reads_stock = True
+    by_the_clock = True
+    sections = (
+        ("top_products", f"The first {FIRST} rows of `top-products` for the same days and stores"),
+        ("remaining_stock", "What is on hand now in these stores: " + ", ".join(f"`{measure.name}`" for measure in REMAINING)),
+        ("low_stock", f"The first {FIRST} rows of `low-stock` for the same stores"),
+    )
+
+    def dimensions(self) -> list[str]:
+        """`status` is recorded (a sale that stands), voided or returned."""
+        return ["store", "store_id", "status"]
+
+    def answerable(self, question: Question) -> bool:
+        """A sale is of many products: for those there are the other reports."""
+        return question.sku is None and question.category is None and question.hour is None
+
+    def prepare(self, connection: Connection, question: Question) -> bool:
+        """Count the shelves that something has happened to."""
+        return shelf.count(connection, question.stores)
+
+    def find(self, connection: Connection, question: Question) -> Found:
+        """A page of stores and statuses; the sections come with every page."""
+        parameters = Parameters()
+        cells = Reading(question, ("store_id",), VALUES).sql(Plan({"day": store_day}), parameters)
+        sums = ", ".join(f"sum({name}) AS {name}" for name in VALUES)
+        frame = Frame(self.measures, one_more(question), _STATUSES.format(sums=sums, cells=cells))
+        found = page(rows_of(connection, frame, parameters), question)
+        now = Question((), stores=question.stores)
+        (remaining,) = shelf.figures(connection, REMAINING, now)
+        low = LowStock().find(connection, replace(now, group_by=LowStock.group_by, through=question.through, limit=FIRST)).rows
+        return replace(found, sections={"top_products": best(connection, question, FIRST), "remaining_stock": remaining, "low_stock": low})

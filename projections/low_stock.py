@@ -1,0 +1,133 @@
+"""What is running out, or has run out, and how long will it last?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from projections import shelf
+from projections.categories import called
+from projections.daily_sales import DailySales
+from projections.measures import DAYS_LEFT, LOW, NEGATIVE, ON_HAND, RECENT_UNITS, REORDER_POINT, STOCK_OUTS, TARGET_LEVEL
+from projections.names import with_names
+from projections.question import Question
+from projections.report import Found, Report, one_more, page
+
+DAYS: Final = 28
+PRODUCTS: Final = ("store_id", "sku")
+BOUNDS: Final[Mapping[str | None, tuple[int | None, int | None]]] = {
+    "negative": (None, -1),
+    "out": (0, 0),
+    "low": (1, None),
+    None: (None, None),
+}
+"""Units on hand, from and to, of each status among those that are listed."""
+
+# Plain SQL over the stock writer's tables, as in `shelf`, which tells in which stores there is something to find.
+_ROWS = text("""
+    SELECT place.store_id, level.sku, level.on_hand, level.reorder_point, level.target_level, level.status
+    FROM (SELECT unnest(CAST(:stores AS text[])) AS store_id ORDER BY 1) AS place
+    CROSS JOIN LATERAL (
+        SELECT l.sku, l.on_hand, w.reorder_point, w.target_level,
+               CASE WHEN l.on_hand < 0 THEN 'negative' WHEN l.on_hand = 0 THEN 'out' ELSE 'low' END AS status
+        FROM stock_level l
+        LEFT JOIN store_product w ON w.store_id = l.store_id AND w.sku = l.sku
+        LEFT JOIN product p ON p.sku = l.sku
+        WHERE l.store_id = place.store_id AND (l.on_hand <= 0 OR l.on_hand <= w.reorder_point)
+          AND (CAST(:sku AS text) IS NULL OR l.sku = :sku)
+          AND (CAST(:categories AS text[]) IS NULL OR p.category_fr = ANY(CAST(:categories AS text[])))
+          AND (CAST(:after AS text) IS NULL OR (l.store_id, l.sku) > (:after, :after_sku))
+          AND (CAST(:least AS bigint) IS NULL OR l.on_hand >= :least) AND (CAST(:most AS bigint) IS NULL OR l.on_hand <= :most)
+        ORDER BY l.sku LIMIT :limit
+    ) AS level
+    ORDER BY 1, 2 LIMIT :limit
+""")
+_SOLD = text("""
+    SELECT cell.store_id, cell.sku, sum(cell.units) AS units
+    FROM (
+        SELECT store_id, coalesce(CAST(:through AS date), (timezone(timezone, now()) - CAST(day_ends AS interval))::date) AS today
+        FROM store WHERE store_id = ANY(CAST(:stores AS text[]))
+    ) AS place
+    JOIN daily_sales.sku_day cell
+      ON cell.store_id = place.store_id AND cell.business_date > place.today - :days AND cell.business_date <= place.today
+    WHERE cell.sku = ANY(CAST(:skus AS text[]))
+    GROUP BY cell.store_id, cell.sku
+""")
+
+
+class LowStock(Report):
+    """The SKUs of each store below zero, at zero, or up to the store's reorder point; or, by store or category, how many there are."""
+
+    name = "low-stock"
+    question = "What is running out, or has run out, and how long will it last?"
+    measures = (ON_HAND, REORDER_POINT, TARGET_LEVEL, RECENT_UNITS, DAYS_LEFT, STOCK_OUTS, NEGATIVE, LOW)
+    group_by = PRODUCTS
+    follows = (DailySales.name, shelf.COSTS)
+    reads_stock = True
+    by_the_clock = True
+    options = (("status", ("low", "out", "negative")),)
+    beside = ("name.fr", "name.en", "status")
+
+    def dimensions(self) -> list[str]:
+        """Products are always listed store by store."""
+        return ["store", "store_id", "category", "product", "sku"]
+
+    def grouping(self, asked: Sequence[str]) -> list[str]:
+        """A product brings its store along."""
+        found = super().grouping(asked)
+        return list(PRODUCTS) if "sku" in found else found
+
+    def answerable(self, question: Question) -> bool:
+        """No period: it is what is on hand now. `to` is the last of the days that the pace is taken from; a status asks for products."""
+        products = "sku" in question.group_by
+        return question.hour is None and question.since is None and (products or (question.sku or question.option("status")) is None)
+
+    def prepare(self, connection: Connection, question: Question) -> bool:
+        """Count the shelves that something has happened to."""
+        return shelf.count(connection, question.stores)
+
+    def find(self, connection: Connection, question: Question) -> Found:
+        """A page of products, or the counts."""
+        if "sku" not in question.group_by:
+            return page(shelf.figures(connection, (STOCK_OUTS, NEGATIVE, LOW), one_more(question)), question)
+        found = page(_products(connection, one_more(question)), question)
+        return replace(found, rows=with_names(connection, _with_pace(connection, found.rows, question)))
+
+
+def _products(connection: Connection, question: Question) -> Sequence[Mapping[str, Any]]:
+    place = question.after or (None, None)
+    least, most = BOUNDS[question.option("status")]
+    rows = connection.execute(
+        _ROWS,
+        {
+            "stores": [store_id for store_id in _concerned(connection, question) if place[0] is None or store_id >= place[0]],
+            "sku": question.sku,
+            "categories": None if question.category is None else called(connection, question.category),
+            "least": least,
+            "most": most,
+            "after": place[0],
+            "after_sku": place[1],
+            "limit": question.limit,
+        },
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def _concerned(connection: Connection, question: Question) -> list[str]:
+    """The stores that have something to list."""
+    counts = replace(question, group_by=("store_id",), sku=None, limit=None, after=None, offset=0, sort=None)
+    rows = shelf.figures(connection, (STOCK_OUTS, LOW), counts)
+    return sorted(row["store_id"] for row in rows if row[STOCK_OUTS.name] or row[LOW.name])
+
+
+def _with_pace(connection: Connection, rows: Sequence[Mapping[str, Any]], question: Question) -> list[dict[str, Any]]:
+    asked = {"stores": sorted({row["store_id"] for row in rows}), "skus": sorted({row["sku"] for row in rows})}
+    cells = connection.execute(_SOLD, asked | {"through": question.through, "days": DAYS})
+    sold = {(cell.store_id, cell.sku): int(cell.units) for cell in cells}
+    return [_paced(row, sold.get((row["store_id"], row["sku"]), 0)) for row in rows]
+
+
+def _paced(row: Mapping[str, Any], units: int) -> dict[str, Any]:
+    left = round(max(0, row["on_hand"]) * DAYS / units, 1) if units > 0 else None
+    return {**row, RECENT_UNITS.name: units, DAYS_LEFT.name: left}

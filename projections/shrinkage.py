@@ -1,0 +1,38 @@
+"""What went missing or turned up, why, and what was it worth?"""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Table
+
+from projections.base import Cells, Projection, bump, cell_table
+from projections.facts import recorded
+from projections.measures import FOUND_UNITS, FOUND_VALUE, LOST_UNITS, LOST_VALUE, NET_LOST_UNITS
+from projections.shelf import COSTS, costs_beside
+from schemas.envelope import Recorded
+
+reason_day = cell_table("shrinkage", "reason_day", ("store_id", "business_date", "sku", "reason"), ("lost_units", "found_units"))
+
+
+class Shrinkage(Projection):
+    """Units that adjustments took off or added to stock, by reason, with what they cost.
+
+    What counts find isn't in it: how far a count is off depends on what was known when it was recorded.
+    """
+
+    name = "shrinkage"
+    question = "What went missing or turned up, why, and what was it worth?"
+    tables = (reason_day,)
+    measures = (LOST_UNITS, FOUND_UNITS, NET_LOST_UNITS, LOST_VALUE, FOUND_VALUE)
+    group_by = ("reason",)
+    also_follows = (COSTS,)
+    joined = costs_beside("cell")
+
+    def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
+        """An adjustment counts on its own day."""
+        cells: Cells = {}
+        for event in recorded(events, "stock.adjusted"):
+            for line in event.data["lines"]:
+                delta = line["delta"]
+                key = (event.store_id, event.business_date, line["sku"], event.data["reason"])
+                bump(cells, key, max(0, -delta), max(0, delta))
+        return {reason_day: cells}

@@ -1,0 +1,179 @@
+"""Which tables make the days that a question asks for, and how do their cells become one set to add up?
+
+Pure: what the database has to tell (its first and last day, the names of a category) comes in as arguments.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Table
+
+from projections.cover import Grain, Span, cover
+from projections.question import NEEDS, NoSuchGroup, Question
+
+TIMES: Final[Mapping[Grain, str]] = {"year": "year", "month": "month", "day": "business_date"}
+MOST_PROBES: Final = 1_500
+"""Days looked up one by one for one product: each costs 4 µs by the index."""
+_BY_DAY: Final = {
+    "week": "date_trunc('week', cell.business_date)::date",
+    "month": "date_trunc('month', cell.business_date)::date",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The tables to read, and the spans of time to add or take away; without spans the days asked for are read from the day's own table."""
+
+    tables: Mapping[Grain, Table]
+    spans: Sequence[Span] = ()
+
+    @property
+    def finest(self) -> Table:
+        """The table of days, or the one without time."""
+        return self.tables["day"]
+
+
+@dataclass(slots=True)
+class Parameters:
+    """The values that a statement is sent with, each under a name of its own."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, value: object) -> str:
+        """Where the value stands in the statement."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f":{name}"
+
+
+def keys_of(table: Table) -> list[str]:
+    """What names a cell of the table."""
+    return [column.name for column in table.primary_key.columns]
+
+
+def table_for(tables: Iterable[Table], question: Question) -> Table:
+    """The coarsest table by the day (or without time) that has all the question groups and filters by. Raises NoSuchGroup."""
+    wanted = needed(question)
+    timed = bool(question.since or question.through) or bool({"business_date", "week", "month"} & set(question.group_by))
+    for table in tables:
+        keys = set(keys_of(table))
+        if wanted <= keys and not keys & {"year", "month"} and ("business_date" in keys or not timed):
+            return table
+    raise NoSuchGroup(", ".join(sorted(wanted)))
+
+
+def needed(question: Question) -> set[str]:
+    """What a cell must be named by besides its time."""
+    wanted = {NEEDS.get(name, name) for name in question.group_by} - {"business_date"}
+    if question.sku is not None or question.category is not None:
+        wanted.add("sku")
+    if question.hour is not None:
+        wanted.add("hour")
+    if question.stores is not None:
+        wanted.add("store_id")
+    return wanted
+
+
+def coarser(tables: Iterable[Table], question: Question) -> dict[Grain, Table]:
+    """The tables of months and years that could serve. A table by product counts a sale once for each, so it only serves where such do."""
+    finest = set(keys_of(table_for(tables, question)))
+    grains: list[Grain] = ["year", "month"]
+    if {"business_date", "week"} & set(question.group_by):
+        grains = []
+    elif "month" in question.group_by:
+        grains = ["month"]
+    found: dict[Grain, Table] = {}
+    for grain in grains:
+        for table in tables:
+            keys = set(keys_of(table))
+            if grain in keys and needed(question) <= keys and ("sku" in keys) == ("sku" in finest):
+                found.setdefault(grain, table)
+    return found
+
+
+def plan(tables: Sequence[Table], question: Question, known: tuple[date, date] | None) -> Plan:
+    """How to read the days asked for. `known` are the first and last day that there is anything of, where coarser tables could serve."""
+    chosen: dict[Grain, Table] = {"day": table_for(tables, question)}
+    if known is None:
+        return Plan(chosen)
+    chosen |= coarser(tables, question)
+    return Plan(chosen, cover(question.since or known[0], question.through or known[1], known, set(chosen) - {"day"}))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is to be read of every cell: `columns` are its dimensions, `values` its amounts, `exactly` how they are added up."""
+
+    question: Question
+    columns: Sequence[str]
+    values: Sequence[str]
+    cast: str = ""
+    within: str = ""
+
+    def sql(self, plan: Plan, parameters: Parameters) -> str:
+        """The cells of a plan as one set of rows. Every name comes from the code; what was asked travels as parameters."""
+        if not plan.spans and len(plan.tables) == 1:
+            return self._cells(plan.finest, "day", 1, self._days(parameters), parameters)
+        parts = [
+            self._cells(plan.tables[grain], grain, sign, _spans(grain, spans, self.question, parameters), parameters)
+            for (grain, sign), spans in _alike(plan.spans).items()
+        ]
+        return " UNION ALL ".join(parts) or self._cells(plan.finest, "day", 1, ["false"], parameters)
+
+    def _cells(self, table: Table, grain: Grain, sign: int, conditions: Sequence[str], parameters: Parameters) -> str:
+        picked = [f"{_column(name, grain)} AS {name}" for name in self.columns]
+        picked += [f"{'-' if sign < 0 else ''}cell.{name}{self.cast} AS {name}" for name in self.values]
+        where = [*conditions, *self._filters(parameters), *_within(self.within, grain, table)]
+        return f"SELECT {', '.join(picked)} FROM {table.schema}.{table.name} cell{' WHERE ' if where else ''}{' AND '.join(where)}"  # noqa: S608
+
+    def _days(self, parameters: Parameters) -> list[str]:
+        asked = self.question
+        found = [] if asked.since is None else [f"cell.business_date >= {parameters.add(asked.since)}"]
+        return found if asked.through is None else [*found, f"cell.business_date <= {parameters.add(asked.through)}"]
+
+    def _filters(self, parameters: Parameters) -> list[str]:
+        asked = self.question
+        found = []
+        if asked.stores is not None:
+            found.append(f"cell.store_id = ANY(CAST({parameters.add(sorted(asked.stores))} AS text[]))")
+        if asked.sku is not None:
+            found.append(f"cell.sku = {parameters.add(asked.sku)}")
+        if asked.hour is not None:
+            found.append(f"cell.hour = {parameters.add(asked.hour)}")
+        return found
+
+
+def _alike(spans: Iterable[Span]) -> dict[tuple[Grain, int], list[Span]]:
+    found: dict[tuple[Grain, int], list[Span]] = {}
+    for span in spans:
+        found.setdefault((span.grain, span.sign), []).append(span)
+    return found
+
+
+def _spans(grain: Grain, spans: Sequence[Span], question: Question, parameters: Parameters) -> list[str]:
+    """The condition that a cell lies in one of the spans. One product's cells are looked up day by day, by the index that begins so."""
+    days = [each for span in spans for each in _days_of(span)] if question.sku is not None and grain == "day" else []
+    if grain == "day" and not 0 < len(days) <= MOST_PROBES:
+        ranges = [f"cell.business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
+        return [f"({' OR '.join(ranges)})"]
+    return [f"cell.{TIMES[grain]} = ANY(CAST({parameters.add(days or [span.first for span in spans])} AS date[]))"]
+
+
+def _days_of(span: Span) -> Collection[date]:
+    return [span.first + timedelta(days=n) for n in range((span.last - span.first).days + 1)]
+
+
+def _column(name: str, grain: Grain) -> str:
+    return _BY_DAY.get(name, f"cell.{name}") if grain == "day" else f"cell.{name}"
+
+
+def _within(dimension: str, grain: Grain, table: Table) -> list[str]:
+    """The condition that a cell belongs to the value of the first dimension that is being read."""
+    if not dimension:
+        return []
+    if grain != "day" or dimension in keys_of(table):
+        return [f"cell.{dimension} = step.{dimension}"]
+    length = {"week": "7 days", "month": "1 month"}[dimension]
+    return [f"cell.business_date >= step.{dimension} AND cell.business_date < step.{dimension} + interval '{length}'"]

@@ -1,0 +1,54 @@
+"""What is the stock of each store worth?"""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, Table
+
+from projections import shelf
+from projections.base import Cells, Projection, bump, cell_table
+from projections.facts import cents, recorded
+from projections.measures import ON_HAND, SKUS, STOCK_OUTS, UNKNOWN_COST, VALUE
+from projections.names import with_names
+from projections.question import Question
+from projections.report import Found, one_more, page
+from schemas.envelope import Recorded
+
+store_sku = cell_table("stock_valuation", "store_sku", ("store_id", "sku"), ("units", "cost_cents"))
+
+
+class StockValuation(Projection):
+    """Units on hand and what they cost. The cells are those of the costs; what is on hand is the stock writer's."""
+
+    name = "stock-valuation"
+    question = "What is the stock of each store worth?"
+    tables = (store_sku,)
+    measures = derived = (ON_HAND, VALUE, UNKNOWN_COST, SKUS, STOCK_OUTS)
+    group_by = ("store_id",)
+    reads_stock = True
+    beside = ("name.fr", "name.en")
+
+    def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
+        """Units and cost of every delivery line whose cost is known: sums, so that the order of arrival doesn't matter."""
+        cells: Cells = {}
+        for event in recorded(events, "delivery.received"):
+            for line in event.data["lines"]:
+                if line.get("unit_cost") is not None:
+                    bump(cells, (event.store_id, line["sku"]), line["quantity"], line["quantity"] * cents(line["unit_cost"]))
+        return {store_sku: cells}
+
+    def dimensions(self) -> list[str]:
+        """No time: it is what is on hand now."""
+        return ["store", "store_id", "category", "product", "sku"]
+
+    def answerable(self, question: Question) -> bool:
+        """Everything but a period: the stock of another day is asked of /stock with `as_of`."""
+        return question.since is None and question.through is None and question.hour is None
+
+    def prepare(self, connection: Connection, question: Question) -> bool:
+        """Count the shelves that something has happened to."""
+        return shelf.count(connection, question.stores)
+
+    def find(self, connection: Connection, question: Question) -> Found:
+        """By store and category from the counted shelves; by product from the levels themselves."""
+        found = page(shelf.figures(connection, self.measures, one_more(question)), question)
+        return Found(with_names(connection, found.rows), found.after)

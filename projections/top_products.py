@@ -1,0 +1,57 @@
+"""Which products, or which categories, sell best?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from projections import query
+from projections.daily_sales import DailySales
+from projections.measures import RETURNED, REVENUE, SALES, UNITS, share
+from projections.names import with_names
+from projections.question import Question
+from projections.report import CellReport, Found, one_more, page
+
+SHARED: Final = (REVENUE, UNITS)
+
+
+class TopProducts(CellReport):
+    """Products by revenue or by units, the best first, each with its share of all."""
+
+    name = "top-products"
+    question = "Which products, or which categories, sell best?"
+    tables = DailySales.tables
+    measures = (REVENUE, UNITS, RETURNED, SALES, *(share(measure) for measure in SHARED))
+    derived = tuple(share(measure) for measure in SHARED)
+    group_by = ("sku",)
+    follows = (DailySales.name,)
+    options = (("sort", ("revenue", "units")),)
+    sorts = True
+    beside = ("name.fr", "name.en")
+
+    def dimensions(self) -> list[str]:
+        """A product or a category; by day or store there is daily-sales."""
+        return ["category", "product", "sku"]
+
+    def find(self, connection: Connection, question: Question) -> Found:
+        """A page of the best. Of equals the one comes first whose name does."""
+        asked = replace(question, sort=question.option("sort") or "revenue")
+        rows = page(query.answer(connection, self, one_more(asked)), asked)
+        (total,) = query.answer(connection, self, replace(asked, group_by=(), sort=None, limit=None, offset=0)) if rows.rows else ({},)
+        return replace(rows, rows=with_names(connection, [_shared(row, total) for row in rows.rows]))
+
+
+def _shared(row: Mapping[str, Any], total: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, **{share(each).name: _percent(row[each.name], total[each.name]) for each in SHARED}}
+
+
+def _percent(part: str | int, whole: str | int) -> float | None:
+    """Two decimals, half up; None of nothing."""
+    return float(round(100 * Decimal(part) / Decimal(whole), 2)) if Decimal(whole) else None
+
+
+def best(connection: Connection, question: Question, count: int) -> Sequence[Mapping[str, Any]]:
+    """The first products of the report."""
+    return TopProducts().find(connection, replace(question, group_by=TopProducts.group_by, limit=count, offset=0, after=None)).rows
