@@ -4,12 +4,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, get_args
 
 import structlog
 from pydantic_core import to_json
 from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
+from events.restocks import OfRestock
 from infra.connection import BrokerUnavailable
 from infra.consumer import Delivery
 from infra.dead_letters import Letter, park
@@ -21,6 +23,7 @@ from workers import metrics
 from workers.letters import letter
 
 NAME = "projector"
+RESTOCKS = frozenset(cls.type for cls in get_args(OfRestock))
 log = structlog.get_logger(__name__)
 
 
@@ -93,12 +96,23 @@ class Projector:
 
     async def _announce(self, arrived: Mapping[str, Sequence[Recorded]]) -> None:
         """Tell every API instance. Nobody may be listening, and a lost announcement costs a page one refresh: no retry."""
-        stores = [
-            {"store_id": store_id, "seq": max(event.seq for event in events), "types": sorted({event.type for event in events})}
-            for store_id, events in arrived.items()
-        ]
-        body = to_json({"id": uuid7().hex, "at": datetime.now(UTC), "stores": stores})
+        body = to_json({"id": uuid7().hex, "at": datetime.now(UTC), "stores": changed(arrived)})
         try:
             await self._publisher.announce(body, content_type="application/json", type="projected", app_id=NAME)
         except BrokerUnavailable as error:
             log.warning("announcement_lost", error=error.reason)
+
+
+def changed(arrived: Mapping[str, Sequence[Recorded]]) -> list[dict[str, Any]]:
+    """The stores that changed, with the place in their own logs and the types: what one store does with a restock concerns the other too.
+
+    A place of 0 says that nothing is new in the store's own log.
+    """
+    types: dict[str, set[str]] = defaultdict(set)
+    for event in (event for events in arrived.values() for event in events):
+        types[event.store_id].add(event.type)
+        if event.type in RESTOCKS:
+            for name in ("from_store", "to_store"):
+                types[event.data[name]].add(event.type)
+    places = {store_id: max(event.seq for event in events) for store_id, events in arrived.items()}
+    return [{"store_id": store_id, "seq": places.get(store_id, 0), "types": sorted(found)} for store_id, found in types.items()]
