@@ -58,6 +58,7 @@ class Subscriber:
     url: str = ""
     most_at_once: int = 0
     _at_once: int = 0
+    _serving: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     def order(self, store_id: str) -> list[int]:
         """The numbers that it took of a store, each where it came first."""
@@ -71,19 +72,21 @@ class Subscriber:
             yield self
         finally:
             server.close()
+            await asyncio.gather(*filter(None, self._serving), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.current_task())
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:])}
-                await self._answer(Request(headers, await reader.readexactly(int(headers["content-length"]))), writer)
+                await self._answer(Request(headers, await reader.readexactly(int(headers["content-length"]))), reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()
 
-    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.seen.append(request)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
@@ -92,8 +95,9 @@ class Subscriber:
             await asyncio.sleep(0.002)
             status = self.answering(request)
             if status is None:
-                await asyncio.sleep(60)
-            elif status < 300:
+                await reader.read()
+                return
+            if status < 300:
                 self.taken.append(request)
             writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\nLocation: {self.url}?moved\r\n\r\nok".encode())
             await writer.drain()
