@@ -15,6 +15,7 @@ from infra.database import brief_transaction, together
 from infra.faults import is_transient
 from projections import checkpoint
 from projections.base import PROJECTIONS, Cells, Projection, add_statement
+from projections.facts import Batch
 from schemas.envelope import Recorded
 
 CHUNK_EVENTS = 2_000
@@ -70,8 +71,11 @@ def _advance(
     following = _Following(connection, arrived, goals)
     moved: dict[tuple[str, str], int] = {}
     increments: dict[Table, Cells] = {}
+    # Projections that stand at the same places read the same events: what those say of sales is then read once.
+    batches: dict[tuple[tuple[str, int], ...], Batch] = {}
     for projection in projections:
-        events: list[Recorded] = []
+        events = Batch()
+        places: list[tuple[str, int]] = []
         for store_id, goal in goals.items():
             mark = marks[projection.name, store_id]
             if mark.state != "live" or mark.seq >= goal:
@@ -80,10 +84,11 @@ def _advance(
             if not found:  # someone announced what the log doesn't have
                 continue
             events += found
+            places.append((store_id, mark.seq))
             moved[projection.name, store_id] = found[-1].seq
             if found[-1].seq < goal:
                 progress.unfinished.add(store_id)
-        increments.update(projection.increments(events))
+        increments.update(projection.increments(batches.setdefault(tuple(places), events)))
         progress.applied = max(progress.applied, len(events))
     added = add_statement(increments)
     changes = ([checkpoint.move_statement(moved)] if moved else []) + ([added] if added else [])
