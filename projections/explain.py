@@ -1,240 +1,231 @@
-"""Which events make a figure of a report, and what does it come to when it is computed again from them?
+"""Why does a report say this number?
 
-The log is read anew: the events of the figure's business days, what was told about those (the void of a sale, whenever it came) and what
-those are about (a sale that came after its return and told its price). Each event goes alone through the projection's own `increments`;
-what it adds to the cells asked for is its part of the figure. The stored cells serve for `reported` and for nothing else, and the log is
-read as far as the projection has come, so that the two must agree however far behind it is.
+Every figure of every report leads back to events. Most are sums of cells (`explain_cells`) or of what lies on the shelves
+(`explain_shelves`); the others are made of such figures, and say of which.
 """
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, text
+from sqlalchemy import Connection, text
 
-from infra import event_log
-from infra.database import json_rows
-from projections.base import Measure, Projection
-from projections.checkpoint import LIVE
-from projections.query import Question, answer, expression, figure, table_for
-from schemas.envelope import Recorded
+from projections import explain_cells, explain_shelves, explanation
+from projections.base import PROJECTIONS
+from projections.consolidated import REMAINING, Consolidated
+from projections.daily_sales import DailySales
+from projections.explanation import Explanation, Ingredient, Listing, NotExplained
+from projections.low_stock import DAYS, LowStock
+from projections.measures import (
+    AMOUNT,
+    ON_HAND,
+    RECEIPT_UNITS,
+    RECEIPTS,
+    RECENT_UNITS,
+    UNITS,
+    Measure,
+    change,
+    previous,
+    share,
+)
+from projections.query import ONE_DAY
+from projections.question import NoSuchGroup, Question
+from projections.report import CellReport, Report
+from projections.store_performance import StorePerformance
 
-MOST_EVENTS: Final = 200_000
-"""Events looked at for one figure: a year of 150,000 sales and what became of them (measured: some 20 s on a busy machine)."""
-CHUNK_EVENTS: Final = 1_000
-GRACE: Final = timedelta(hours=1)
-"""An event is late when it is recorded this long after it happened, or this long after the business day ended that it counts on."""
-
-_CANDIDATES = text("""
-    WITH place AS (
-        SELECT store_id, seq FROM checkpoint
-        WHERE projection = :projection AND generation = :generation
-          AND (CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))
-    ), day AS MATERIALIZED (
-        SELECT e.store_id, e.seq, e.event_id, e.subject
-        FROM place JOIN event_log e ON e.store_id = place.store_id AND e.seq <= place.seq
-        WHERE (CAST(:since AS date) IS NULL OR e.business_date >= CAST(:since AS date))
-          AND (CAST(:through AS date) IS NULL OR e.business_date <= CAST(:through AS date))
-          AND (CAST(:mark AS text) IS NULL OR position(:mark IN e.payload::text || coalesce(e.effect::text, '')) > 0)
-        LIMIT :most
-    )
-    SELECT store_id, seq FROM (
-        SELECT store_id, seq FROM day
-        UNION
-        SELECT e.store_id, e.seq
-        FROM day JOIN event_log e ON e.subject = day.event_id AND e.store_id = day.store_id
-        JOIN place ON place.store_id = e.store_id AND e.seq <= place.seq
-        UNION
-        SELECT e.store_id, e.seq
-        FROM day JOIN event_log e ON e.event_id = day.subject AND e.store_id = day.store_id
-        JOIN place ON place.store_id = e.store_id AND e.seq <= place.seq
-    ) AS found
-    ORDER BY store_id, seq LIMIT :most
-""")
-_EVENTS = text("""
-    SELECT e.*, (timezone(s.timezone, e.recorded_at - CAST(:grace AS interval)) - CAST(s.day_ends AS interval))::date AS recorded_on
-    FROM json_to_recordset(CAST(:rows AS json)) AS place(store_id text, seq bigint)
-    JOIN event_log e ON e.store_id = place.store_id AND e.seq = place.seq
-    LEFT JOIN store s ON s.store_id = e.store_id
-    ORDER BY e.store_id, e.seq
-""")
-_SKUS = text("SELECT sku FROM product WHERE category_fr = :category OR category_en = :category")
-
-
-class TooMuchToExplain(ValueError):
-    """The figure is made of more events than one request may read."""
+STATUSES: Final[Mapping[tuple[str, str], str]] = {
+    (RECEIPTS.name, "recorded"): "sum(sales)",
+    (RECEIPTS.name, "voided"): "sum(voids)",
+    (RECEIPTS.name, "returned"): "sum(returns)",
+    (RECEIPT_UNITS.name, "recorded"): "sum(units)",
+    (RECEIPT_UNITS.name, "voided"): "sum(voided_units)",
+    (RECEIPT_UNITS.name, "returned"): "sum(returned_units)",
+    (AMOUNT.name, "recorded"): "sum(revenue_cents + refunded_cents)",
+    (AMOUNT.name, "voided"): "sum(voided_cents)",
+    (AMOUNT.name, "returned"): "sum(refunded_cents)",
+}
+"""What the figures of each status are made of, in the cells of `store-performance`."""
+_TODAY = text("SELECT (timezone(timezone, now()) - CAST(day_ends AS interval))::date FROM store WHERE store_id = :store_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What one event adds to the figure: `amounts` by column of the cells, and the figure's own change where it is a sum."""
+class Asked:
+    """A figure to be explained: a measure of a report, the filters that name its cell, and which of its events are shown."""
 
-    event: Recorded
-    amounts: Mapping[str, int]
-    late: bool
-    contribution: Any = None
-
-
-@dataclass(slots=True)
-class Explanation:
-    """A figure as it is stored and as it was computed again; one page of its events, by store and place in the log.
-
-    `event_count` and `late_events` are of all its events. `after` is the place after which the next page begins.
-    """
-
-    reported: Any
-    recomputed: Any
-    parts: list[Part] = field(default_factory=list)
-    event_count: int = 0
-    late_events: int = 0
-    after: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """The cells of one table that a question asks for. `skus` are those of its category, when it names one."""
-
-    projection: Projection
-    table: Table
-    columns: tuple[str, ...]
+    report: Report
+    measure: Measure
     question: Question
-    skus: frozenset[str] | None = None
+    listing: Listing
 
-    def amounts(self, event: Recorded) -> tuple[Mapping[str, int], date] | None:
-        """What this event adds to the cells, and the last of their days; None when it adds nothing to them."""
-        keys = [column.name for column in self.table.primary_key.columns]
-        values = [column.name for column in self.table.columns if not column.primary_key]
-        sums = dict.fromkeys(self.columns, 0)
-        last = date.min
-        for key, amounts in self.projection.increments([event]).get(self.table, {}).items():
-            named = dict(zip(keys, key, strict=True))
-            if self._holds(named):
-                last = max(last, named.get("business_date", event.business_date))
-                for name, amount in zip(values, amounts, strict=True):
-                    if name in sums:
-                        sums[name] += amount
-        return (sums, last) if any(sums.values()) else None
+    def like(self, measure: Measure, **changed: Any) -> "Asked":  # noqa: ANN401 - members of the question
+        """Another figure of the same cell, or the same of another."""
+        return replace(self, measure=measure, question=replace(self.question, **changed))
 
-    def _holds(self, key: Mapping[str, Any]) -> bool:
-        asked = self.question
-        day = key.get("business_date")
-        return (
-            (asked.stores is None or key.get("store_id") in {None, *asked.stores})
-            and (day is None or ((asked.since is None or day >= asked.since) and (asked.through is None or day <= asked.through)))
-            and (asked.sku is None or key["sku"] == asked.sku)
-            and (self.skus is None or key["sku"] in self.skus)
-            and (asked.hour is None or key["hour"] == asked.hour)
-        )
+
+def measures_of(report: Report) -> dict[str, Measure]:
+    """The figures of a report that can be explained, by name."""
+    found = {measure.name: measure for measure in report.measures}
+    return found | {measure.name: measure for measure in REMAINING} if isinstance(report, Consolidated) else found
+
+
+def formula_of(asked: Asked) -> str:
+    """How the figure is made."""
+    if isinstance(asked.report, Consolidated) and asked.question.option("status"):
+        return STATUSES.get((asked.measure.name, asked.question.option("status") or ""), asked.measure.formula)
+    return asked.measure.formula
 
 
 def is_sum(measure: Measure) -> bool:
-    """Whether the figure is the sum of what its events add. A quotient isn't: the average of averages is another figure."""
-    return "/" not in measure.formula
+    """Whether the contributions of its events add up to the figure."""
+    return explain_cells.is_sum(measure) and measure.unit not in {"percent", "days"}
 
 
-def explain(  # noqa: PLR0913 - a figure, and a page of what makes it
-    connection: Connection,
-    projection: Projection,
-    measure: Measure,
-    question: Question,
-    *,
-    after: tuple[str, int] | None = None,
-    limit: int,
-    late_only: bool = False,
-) -> Explanation:
-    """One figure of a report, explained. The connection must be at the start of a transaction: one snapshot has both sides.
+def explain(connection: Connection, asked: Asked) -> Explanation:
+    """The figure, explained. The connection must be at the start of a transaction: one snapshot has both sides.
 
-    Raises TooMuchToExplain, and NoSuchGroup when the report has nothing by what the question asks for.
+    Raises TooMuchToExplain; NoSuchGroup when the report has nothing by what the question asks for; NotExplained with the filter without
+    which the figure has no name.
     """
-    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    asked = replace(question, group_by=(), offset=0, limit=1)
-    cell = _cell(connection, projection, measure, asked)
-    totals = dict.fromkeys(cell.columns, 0)
-    (stored,) = answer(connection, projection, asked)
-    found = Explanation(reported=stored[measure.name], recomputed=None)
-    for part in _parts(connection, cell):
-        found.event_count += 1
-        found.late_events += part.late
-        for name, amount in part.amounts.items():
-            totals[name] += amount
-        _put(found, part, after=after, limit=limit, late_only=late_only)
-    found.recomputed, *contributions = _figures(connection, cell, measure, [totals, *(part.amounts for part in found.parts)])
-    if is_sum(measure):
-        found.parts = [replace(part, contribution=each) for part, each in zip(found.parts, contributions, strict=True)]
+    explanation.begin(connection)
+    return _explained(connection, asked)
+
+
+def _explained(connection: Connection, asked: Asked) -> Explanation:
+    report, measure = asked.report, asked.measure
+    if isinstance(report, CellReport) and measure in report.added:
+        return explain_cells.explain(connection, report, measure, asked.question, asked.listing)
+    if measure.name in explain_shelves.WORTH:
+        _no_period(asked.question)
+        return explain_shelves.explain(connection, measure, asked.question, asked.listing)
+    if measure.name in explain_shelves.SET_BY_STORES:
+        return explain_shelves.explain_limit(connection, measure, asked.question, asked.listing)
+    if isinstance(report, Consolidated):
+        return _by_status(connection, asked)
+    if isinstance(report, LowStock):
+        return _recent(connection, asked) if measure is RECENT_UNITS else _days_left(connection, asked)
+    return _compared(connection, asked)
+
+
+def _no_period(question: Question) -> None:
+    if question.hour is not None or question.options:
+        raise NoSuchGroup("hour" if question.hour is not None else question.options[0][0])
+
+
+def _by_status(connection: Connection, asked: Asked) -> Explanation:
+    """Receipts of one status (or of all of them): the cells of store performance under other names."""
+    status = asked.question.option("status")
+    formulas = [formula for (name, of), formula in STATUSES.items() if name == asked.measure.name and status in {None, of}]
+    if not formulas:
+        raise NoSuchGroup("status")
+    made = replace(asked.measure, formula=f"sum({' + '.join(each.removeprefix('sum(').removesuffix(')') for each in formulas)})")
+    if asked.question.sku is not None or asked.question.category is not None or asked.question.hour is not None:
+        raise NoSuchGroup("sku" if asked.question.sku is not None else "category")
+    cells = _Made((made,))
+    found = explain_cells.explain(connection, cells, made, replace(asked.question, options=()), asked.listing)
+    rows = Consolidated().find(connection, replace(asked.question, group_by=("status",), options=(), limit=len(STATUSES))).rows
+    figures = [Decimal(row[asked.measure.name]) for row in rows if status in {None, row["status"]}]
+    found.reported = f"{sum(figures):.2f}" if asked.measure.unit == "money" else int(sum(figures))
     return found
 
 
-def _put(found: Explanation, part: Part, *, after: tuple[str, int] | None, limit: int, late_only: bool) -> None:
-    """Keep the part if it belongs on the page; the first one that would be too many says where the next page begins."""
-    place = (part.event.store_id, part.event.seq)
-    if (late_only and not part.late) or (after is not None and place <= after) or found.after is not None:
-        return
-    if len(found.parts) < limit:
-        found.parts.append(part)
-    else:
-        last = found.parts[-1].event
-        found.after = (last.store_id, last.seq)
+class _Made(CellReport):
+    """The cells of store performance with measures of one's own."""
+
+    tables = StorePerformance.tables
+
+    def __init__(self, measures: tuple[Measure, ...]) -> None:
+        self.made = measures
+
+    @property
+    def added(self) -> tuple[Measure, ...]:
+        """The measures that are made of sums of cells."""
+        return self.made
 
 
-def _cell(connection: Connection, projection: Projection, measure: Measure, question: Question) -> Cell:
-    table = table_for(projection, question)
-    named = set(re.findall(r"[a-z_]+", measure.formula))
-    columns = tuple(column.name for column in table.columns if column.name in named and not column.primary_key)
-    skus = None
-    if question.category is not None:
-        skus = frozenset(connection.execute(_SKUS, {"category": question.category}).scalars())
-    return Cell(projection, table, columns, question, skus)
+def _recent(connection: Connection, asked: Asked) -> Explanation:
+    """What was sold lately: of daily sales, up to `to` or the store's own today."""
+    at = _today(connection, asked.question)
+    days = replace(asked.question, since=at - timedelta(days=DAYS - 1), through=at, options=())
+    return explain_cells.explain(connection, _daily_sales(), UNITS, days, asked.listing)
 
 
-def _parts(connection: Connection, cell: Cell) -> Iterator[Part]:
-    places = candidates(connection, cell.projection.name, cell.question)
-    for start in range(0, len(places), CHUNK_EVENTS):
-        for row in connection.execute(_EVENTS, json_rows(places[start : start + CHUNK_EVENTS]) | {"grace": GRACE}).all():
-            event = event_log.recorded(row)
-            added = cell.amounts(event)
-            if added is not None:
-                yield Part(event, added[0], is_late(event, row, added[1]))
+def _today(connection: Connection, question: Question) -> date:
+    if question.through is not None:
+        return question.through
+    if question.stores is None or len(question.stores) != 1:
+        raise NotExplained("store")
+    (store_id,) = question.stores
+    return connection.execute(_TODAY, {"store_id": store_id}).scalar_one_or_none() or date.today()  # noqa: DTZ011 - of a store that isn't there
 
 
-def candidates(connection: Connection, projection: str, question: Question) -> Sequence[Mapping[str, Any]]:
-    """The places in the log of the events that may have a part in the figure. Raises TooMuchToExplain."""
-    rows = connection.execute(
-        _CANDIDATES,
-        {
-            "projection": projection,
-            "generation": LIVE,
-            "stores": _sorted(question.stores),
-            "since": question.since,
-            "through": question.through,
-            "mark": None if question.sku is None else f'"{question.sku}"',
-            "most": MOST_EVENTS + 1,
-        },
-    )
-    places = [{"store_id": row.store_id, "seq": row.seq} for row in rows]
-    if len(places) > MOST_EVENTS:
-        raise TooMuchToExplain
-    return places
+def _daily_sales() -> CellReport:
+    return PROJECTIONS[DailySales.name]
 
 
-def is_late(event: Recorded, row: Row[Any], day: date) -> bool:
-    """Whether the figure of that day was already looked at without this event. `row` has the day on which it was recorded."""
-    return event.recorded_at - event.effective_at > GRACE or (row.recorded_on is not None and row.recorded_on > day)
+def _days_left(connection: Connection, asked: Asked) -> Explanation:
+    """What is left divided by the pace: the events are those of the sales."""
+    sold = _recent(connection, asked.like(RECENT_UNITS))
+    left = explain_shelves.explain(connection, ON_HAND, replace(asked.question, through=None, options=()), asked.listing)
+
+    def days(on_hand: int, units: int) -> float | None:
+        return round(max(0, on_hand) * DAYS / units, 1) if units > 0 else None
+
+    found = _made_of(sold, (_part(ON_HAND.name, left), _part(RECENT_UNITS.name, sold)), days)
+    rows = asked.report.find(connection, replace(asked.question, group_by=LowStock.group_by, limit=1)).rows
+    found.reported = rows[0][asked.measure.name] if rows else found.reported
+    return found
 
 
-def _figures(connection: Connection, cell: Cell, measure: Measure, rows: Sequence[Mapping[str, int]]) -> list[Any]:
-    """The measure's formula on each of these sums; its names are those of columns that the code declares."""
-    columns = ", ".join(["place integer", *(f"{name} bigint" for name in cell.columns)])
-    found = connection.execute(
-        text(f"""
-            SELECT {expression(measure)} AS figure
-            FROM json_to_recordset(CAST(:rows AS json)) AS cell({columns}) GROUP BY place ORDER BY place
-        """),  # noqa: S608 - see above
-        json_rows([{"place": place, **amounts} for place, amounts in enumerate(rows)]),
-    )
-    return [figure(row.figure, money=measure.unit == "money") for row in found]
+def _compared(connection: Connection, asked: Asked) -> Explanation:
+    """A figure of the period before, the change since then, or a row's share of all rows."""
+    base, kind = _base(asked)
+    if kind is share:
+        own = _explained(connection, asked.like(base))
+        whole = _explained(connection, asked.like(base, sku=None, category=None))
+        return _made_of(own, (_part(base.name, own), _part(f"{base.name} of all", whole)), _percent)
+    question = asked.question
+    if question.since is None or question.through is None:
+        raise NotExplained("from" if question.since is None else "to")
+    length = question.through - question.since
+    through = question.since - ONE_DAY
+    before = _explained(connection, asked.like(base, since=through - length, through=through))
+    if kind is previous:
+        return before
+    now = _explained(connection, asked.like(base))
+    found = _made_of(now, (_part(base.name, now), _part(previous(base).name, before)), _growth)
+    (row,) = asked.report.find(connection, replace(question, group_by=(), limit=1)).rows
+    found.reported = row[asked.measure.name]
+    return found
 
 
-def _sorted(stores: Collection[str] | None) -> list[str] | None:
-    return None if stores is None else sorted(stores)
+def _base(asked: Asked) -> tuple[Measure, Callable[[Measure], Measure]]:
+    for base in asked.report.measures:
+        for kind in (previous, change, share):
+            if kind(base).name == asked.measure.name:
+                return base, kind
+    raise NoSuchGroup("measure")
+
+
+def _part(name: str, found: Explanation) -> Ingredient:
+    return Ingredient(name, found.reported, found.recomputed)
+
+
+def _made_of(found: Explanation, parts: tuple[Ingredient, Ingredient], formula: Callable[[Any, Any], Any]) -> Explanation:
+    """A figure made of two others, with the events of one of them."""
+    one, other = parts
+    found.made_of = parts
+    found.reported, found.recomputed = formula(one.reported, other.reported), formula(one.recomputed, other.recomputed)
+    found.contributed([None] * len(found.parts))
+    return found
+
+
+def _percent(part: str | int, whole: str | int) -> float | None:
+    return float(round(100 * Decimal(part) / Decimal(whole), 2)) if Decimal(whole) else None
+
+
+def _growth(now: str | int | None, before: str | int | None) -> float | None:
+    if now is None or before is None or not Decimal(before):
+        return None
+    return float(round(100 * (Decimal(now) - Decimal(before)) / abs(Decimal(before)), 1))

@@ -9,7 +9,7 @@ import httpx2
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from api import problems, reports
+from api import problems, reports, tills
 from api.reading import Reader
 from api.tokens import tokens_of
 from infra.settings import Settings
@@ -23,7 +23,9 @@ async def headquarters(engine: Engine, home: Path, stores: Sequence[str] = ("*",
     app = FastAPI()
     problems.install(app)
     app.include_router(reports.router())
-    app.state.tokens = tokens_of(Settings(env="test", home=home))
+    app.include_router(tills.router)
+    app.state.settings = Settings(env="test", home=home)
+    app.state.tokens = tokens_of(app.state.settings)
     app.state.reader = Reader(engine, None, ttl_seconds=1, timeout_seconds=1)
     headers = {"Authorization": f"Bearer {app.state.tokens.issue('siege', 'gestionnaire', stores)}"}
     transport = httpx2.ASGITransport(app=app)

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -83,6 +83,7 @@ class Amounts:
     returns: set[str] = field(default_factory=set)
     refunded: Decimal = Decimal("0.00")
     voids: set[str] = field(default_factory=set)
+    voided_units: int = 0
     voided: Decimal = Decimal("0.00")
 
     @property
@@ -185,10 +186,12 @@ class Figures:
         day = (at - DAY_ENDS.get(basket.store, timedelta())).date()
         return Movement(kind, basket.number, basket.store, day, at.hour, line.sku, self.categories[line.sku], line.quantity, line.paid)
 
-    def takings(self, *group_by: str, only: Callable[[Movement], bool] = lambda _: True) -> dict[tuple[str, ...], Amounts]:
+    def takings(
+        self, *group_by: str, only: Callable[[Movement], bool] = lambda _: True, by_product: bool = False
+    ) -> dict[tuple[str, ...], Amounts]:
         """What each group comes to. By product or category a sale counts once for each of its products."""
         found: dict[tuple[str, ...], Amounts] = defaultdict(Amounts)
-        by_product = bool({"product", "category"} & set(group_by))
+        by_product = by_product or bool({"product", "category"} & set(group_by))
         for each in self.movements:
             if not only(each):
                 continue
@@ -205,6 +208,7 @@ class Figures:
                     amounts.refunded += each.money
                 case _:
                     amounts.voids.add(each.number)
+                    amounts.voided_units += each.units
                     amounts.voided += each.money
         return dict(found)
 
@@ -227,7 +231,18 @@ class Figures:
                     left[basket.store, line.sku] -= line.quantity
             if basket.returned and basket.resellable:
                 left[basket.store, basket.returned.sku] += 1
+        for shelf, units in self.stolen.items():
+            left[shelf] -= units
         return left
+
+    @cached_property
+    def stolen(self) -> dict[tuple[str, str], int]:
+        """From one shelf in fifty a unit or two are stolen, on the last day."""
+        return {shelf: 1 + digest(*shelf) % 2 for shelf in self.opening if digest(*shelf) % 50 == 3}
+
+    def value(self, shelf: tuple[str, str], units: int) -> Decimal:
+        """What so many units of a shelf have cost; nothing, when nobody knows."""
+        return (units * self.costs.get(shelf, Decimal(0))).quantize(CENT, ROUND_HALF_UP)
 
     @cached_property
     def costs(self) -> dict[tuple[str, str], Decimal]:
@@ -241,13 +256,16 @@ class Figures:
 
     @cached_property
     def low(self) -> dict[tuple[str, str], int]:
-        """The shelves at or below their reorder point, with the units that are left."""
-        return {shelf: self.on_hand[shelf] for shelf, point in self.reorder_points.items() if self.on_hand[shelf] <= point}
+        """The shelves that are empty, or at or below their reorder point, with the units that are left."""
+        return {shelf: left for shelf, left in self.on_hand.items() if left <= max(0, self.reorder_points.get(shelf, 0))}
 
-    def days(self) -> Sequence[date]:
-        """The first and the last business day on which something was sold or came back."""
-        every = {each.day for each in self.movements}
-        return min(every), max(every)
+    def sold_since(self, first: date, last: date) -> dict[tuple[str, str], int]:
+        """Units sold from each shelf on those business days."""
+        found: dict[tuple[str, str], int] = defaultdict(int)
+        for each in self.movements:
+            if each.kind == "sale" and first <= each.day <= last:
+                found[each.store, each.sku] += each.units
+        return found
 
 
 def digest(store: str, sku: str) -> int:
@@ -255,10 +273,10 @@ def digest(store: str, sku: str) -> int:
     return int(hashlib.sha256(f"{store}:{sku}".encode()).hexdigest(), 16)
 
 
-def ranked(takings: Mapping[tuple[str, ...], Amounts], measure: str, count: int) -> list[tuple[str, Decimal]]:
-    """The best groups by a measure, best first; among equals by name."""
+def ranked(takings: Mapping[tuple[str, ...], Amounts], measure: str) -> list[str]:
+    """The groups by a measure, best first; among equals by name."""
     values = {key[0]: Decimal(getattr(amounts, measure)) for key, amounts in takings.items()}
-    return sorted(values.items(), key=lambda item: (-item[1], item[0]))[:count]
+    return sorted(values, key=lambda name: (-values[name], name))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import httpx2
@@ -14,17 +15,16 @@ from api import reports
 from api.workbook import MEDIA_TYPE
 from events.catalogue import Bilingual, ProductDefined
 from events.fields import Sku
-from projections import PROJECTIONS
+from projections import REPORTS
 from projections.project import follow
 from schemas.envelope import CATALOGUE_STREAM
 from tests.headquarters import headquarters, read
 from tests.services import Services
 from tests.spreadsheets import cells_of
-from tests.telling import Branch, keep, log_of, minutes, own_engine, returned, sale, told
+from tests.telling import Branch, adjusted, keep, log_of, minutes, own_engine, returned, sale, told
 
 SKUS = [f"sku-{number:03}" for number in range(60)]
 EVIL = "=HYPERLINK(1)"
-REPORTS = sorted(PROJECTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def branch(engine: Engine) -> Branch:
     """A shop that sold sixty products, one of them in a category whose name is a formula."""
     branch = Branch(engine).opened(skus=SKUS)
     category = Bilingual(fr=EVIL, en="@SUM(1)")
-    keep(engine, told(ProductDefined(sku=Sku(SKUS[0]), name=category, category=category, price="1.00"), store_id=CATALOGUE_STREAM))
+    keep(engine, told(ProductDefined(sku=Sku(SKUS[0]), name=category, category=category, price=Decimal("1.00")), store_id=CATALOGUE_STREAM))
     sold = [branch.told(sale((sku, number + 1)), at=minutes(number)) for number, sku in enumerate(SKUS)]
-    branch.keep(*sold, branch.told(returned(sold[5].event_id, (SKUS[5], 1)), at=minutes(100)))
+    branch.keep(*sold, branch.told(returned(sold[5].event_id, (SKUS[5], 1)), at=minutes(100)), adjusted((SKUS[6], -1)))
     follow(engine, {store_id: log_of(engine, store_id) for store_id in (branch.store_id, CATALOGUE_STREAM)})
     return branch
 
@@ -59,12 +59,12 @@ async def workbook(client: httpx2.AsyncClient, path: str, language: str = "fr", 
     return cells_of(answer.content)
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", sorted(REPORTS))
 async def test_every_report_is_a_workbook_with_the_same_rows(client: httpx2.AsyncClient, branch: Branch, name: str) -> None:
     items = (await read(client, f"reports/{name}", store=branch.store_id))["items"]
     headings, *rows = await workbook(client, f"reports/{name}", store=branch.store_id)
     assert len(rows) == len(items) > 0
-    assert len(headings) == len(items[0])
+    assert len(headings) >= len(items[0])
     assert "revenue_cents" not in headings
     english, *same = await workbook(client, f"reports/{name}", "en", store=branch.store_id)
     assert same == rows
@@ -174,7 +174,7 @@ async def test_what_can_not_be_explained_is_said(client: httpx2.AsyncClient, pat
 
 
 async def test_too_many_events_are_a_clear_answer(client: httpx2.AsyncClient, branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("projections.explain.MOST_EVENTS", 5)
+    monkeypatch.setattr("projections.explanation.MOST_EVENTS", 5)
     answer = await client.get("reports/daily-sales/explain", params={"measure": "sales", "store": branch.store_id})
     assert (answer.status_code, answer.json()["code"]) == (422, "too_much_to_explain")
 
