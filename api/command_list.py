@@ -8,10 +8,12 @@ from starlette.requests import Request
 from api.cases import case_in_path, still_open, stream_of_case
 from api.commands import Command, sale_of
 from api.counts import BLINDLY, instants_of, permission_of
+from api.tills import stream_of_till
 from events.cases import CaseResolved
 from events.catalogue import ProductDefined, ProductStocked, StoreDefined
 from events.sales import SaleRecorded, SaleReturned, SaleVoided
 from events.stock import DeliveryReceived, StockAdjusted, StockCounted
+from events.tills import TillWaived
 from schemas import requests as ask
 
 STORE = "/api/v2/stores/{store_id}"
@@ -28,6 +30,10 @@ def _of_sku(request: Request, _body: object) -> Mapping[str, Any]:
 
 def _of_case(request: Request, _body: object) -> Mapping[str, Any]:
     return {"case_id": case_in_path(request)}
+
+
+def _of_till(request: Request, _body: object) -> Mapping[str, Any]:
+    return {"till_id": request.path_params["till_id"]}
 
 
 RECORD_SALE = Command(
@@ -105,6 +111,17 @@ COMMANDS = (
         adds=_of_case,
         stream=stream_of_case,
         verify=still_open,
+    ),
+    Command(
+        path=f"{STORE}/tills/{{till_id}}/waivers",
+        method="POST",
+        body=ask.WaiveNumbers,
+        event=TillWaived,
+        permission="till.waive",
+        summary="Renoncer à des ventes dues par une caisse / Give up sales that a till owes",
+        id_field="waiver_id",
+        adds=_of_till,
+        stream=stream_of_till,
     ),
     Command(
         path=STORE,

@@ -25,6 +25,7 @@ NAMES: dict[str, dict[str, Any]] = {
     "sale_id": {"type": "string", "format": "uuid"},
     "restock_id": {"type": "string", "format": "uuid"},
     "case_id": {"type": "string", "format": "uuid"},
+    "till_id": {"type": "string", "pattern": r"^[A-Za-z0-9._-]{1,64}$"},
 }
 REFS = "#/components/schemas/{model}"
 ACCEPTED: dict[str, Any] = {

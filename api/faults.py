@@ -80,6 +80,8 @@ CODES: Final[dict[str, str]] = {
     "instant_format": "not_a_time",
     "unknown_timezone": "bad_time_zone",
     "zero_delta": "zero",
+    "wrong_order": "wrong_order",
+    "waiver_too_long": "too_large",
     "date_type": "not_a_date",
     "date_parsing": "not_a_date",
     "date_from_datetime_parsing": "not_a_date",

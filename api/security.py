@@ -39,6 +39,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "stock.count_blind": _SHOP,
     "delivery.record": _MANAGE,
     "case.resolve": _MANAGE,
+    "till.waive": _MANAGE,
     "product.define": _MANAGE,
     "product.stock": _MANAGE,
     "store.define": _ADMIN,

@@ -94,6 +94,13 @@ PROBLEMS: Final[dict[str, Entry]] = {
         404, "Réapprovisionnement inconnu", "Unknown restock", "Ce réapprovisionnement n'existe pas.", "This restock doesn't exist."
     ),
     "unknown_case": _entry(404, "Dossier inconnu", "Unknown case", "Ce dossier n'existe pas.", "This case doesn't exist."),
+    "unknown_till": _entry(
+        404,
+        "Caisse inconnue",
+        "Unknown till",
+        "Aucune vente de ce magasin ne vient de cette caisse.",
+        "No sale of this store comes from this till.",
+    ),
     "unknown_count": _entry(
         404, "Comptage inconnu", "Unknown count", "Ce comptage n'existe pas dans ce magasin.", "This count doesn't exist in this store."
     ),

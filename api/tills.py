@@ -1,20 +1,24 @@
 """Which till owes which sales, and which one is silent?"""
 
+import asyncio
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from api.document import REPORTED
 from api.headings import DIMENSIONS
+from api.problems import Problem
 from api.reading import Page, after_of, paged, text_part
 from api.reads import After, Reading, StoreFilter
 from api.security import Guard, stores_to_read
 from api.texts import Text
 from api.tokens import Principal
 from api.workbook import Column, Sheet
+from events.fields import STORE_ID, TILL_ID
 from projections.standing import Standing, log_standing
 from stock import tills
 
@@ -45,6 +49,11 @@ COLUMNS = {
         "count",
         Text("Numéros manquants entre le premier et le dernier reçus", "Numbers missing between the first and the last one seen"),
         "last_seq - first_seq + 1 - count(distinct till_seq)",
+    ),
+    "waived": Column(
+        Text("Ventes abandonnées", "Sales given up"),
+        "count",
+        Text("Numéros manquants que plus personne n'attend", "Missing numbers for which nobody waits any more"),
     ),
     "gaps": Column(
         Text("Numéros manquants", "Missing numbers"),
@@ -102,6 +111,21 @@ async def report_tills(
 
     sheet = Sheet("tills", QUESTION, COLUMNS)
     return await reader.answer(request, who, lambda connection: _this_minute(log_standing(connection, stores)), find, sheet=sheet)
+
+
+async def stream_of_till(request: Request, who: Principal) -> str:
+    """The store of the path, once it is known to have the till. Raises Problem unknown_till."""
+    del who
+    engine: Engine = request.app.state.engine
+    store_id, till_id = request.path_params["store_id"], request.path_params["till_id"]
+    if not re.fullmatch(STORE_ID, store_id) or not re.fullmatch(TILL_ID, till_id) or not await asyncio.to_thread(_has, engine, store_id, till_id):
+        raise Problem("unknown_till")
+    return str(store_id)
+
+
+def _has(engine: Engine, store_id: str, till_id: str) -> bool:
+    with engine.connect() as connection:
+        return tills.has(connection, store_id, till_id)
 
 
 def _this_minute(standing: Standing) -> Standing:

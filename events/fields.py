@@ -53,9 +53,10 @@ ZONES = frozenset(available_timezones())
 
 STORE_ID = r"^[a-z0-9-]{1,32}$"
 SKU = r"^[A-Za-z0-9._-]{1,64}$"
+TILL_ID = r"^[A-Za-z0-9._-]{1,64}$"
 StoreIdField = Annotated[StoreId, StringConstraints(pattern=STORE_ID)]
 SkuField = Annotated[Sku, StringConstraints(pattern=SKU)]
-TillId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+TillId = Annotated[str, StringConstraints(pattern=TILL_ID)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Note = Annotated[str, StringConstraints(max_length=1_000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 Barcode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,32}$")]

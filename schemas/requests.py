@@ -12,6 +12,7 @@ from events.fields import MAX_LINES, Instant, StoreIdField
 from events.restocks import ApprovedDetails, AskedDetails, GrantedLine, ReasonDetails, ReceivedDetails
 from events.sales import ReturnDetails, SaleDetails, VoidDetails
 from events.stock import AdjustmentDetails, CountDetails, DeliveryDetails
+from events.tills import WaiverDetails
 
 MAX_BATCH = 500
 
@@ -68,6 +69,12 @@ class ResolveCase(ResolutionDetails):
     """How a case is settled. Without `resolution_id` the Idempotency-Key names it."""
 
     resolution_id: UUID | None = None
+
+
+class WaiveNumbers(WaiverDetails):
+    """Numbers of a till for which nobody waits any more. Without `waiver_id` the Idempotency-Key names it."""
+
+    waiver_id: UUID | None = None
 
 
 class RequestRestock(AskedDetails):

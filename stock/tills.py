@@ -1,7 +1,7 @@
 """Which sales does each till still owe, and since when is it silent?
 
 A till numbers its sales one by one, so a number between the lowest and the highest seen that nobody has seen is a sale that hasn't come.
-Below the lowest nothing is owed: a till that served elsewhere goes on counting where it was, and would owe those sales for ever. One row a
+Below the lowest nothing is owed, and nothing that somebody has given up: a till that served elsewhere goes on counting where it was, and would owe those sales for ever. One row a
 till holds all numbers seen as ranges; it is written under the lock of its store's head, so the ranges only ever grow.
 """
 
@@ -11,14 +11,18 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import Column, Connection, DateTime, Index, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import Column, Connection, DateTime, Index, PrimaryKeyConstraint, Table, Text, select, text
 from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 
 from events.sales import SaleRecorded
+from events.tills import TillWaived
 from infra.database import Statement, metadata
 from schemas.envelope import Recorded
 from stock.book import Book
 from stock.chapter import Incoming
+from stock.decide_tills import waive_numbers
+
+__all__ = ["Owing", "Tills", "has", "owing", "till", "tills", "waive_numbers"]
 
 MOST_RANGES = 1_000
 """Of one till. With more holes than that it is broken rather than late: the oldest are forgotten."""
@@ -28,7 +32,7 @@ SEARCH_DAYS = 30
 """How far before and after a batch the first sale of a number is looked for."""
 MOST_OWING = 20
 MOST_GAPS = 10
-OWES = "seen <> int8multirange(range_merge(seen))"
+OWES = "NOT (seen + waived) @> range_merge(seen)"
 Instant = DateTime(timezone=True)
 
 till = Table(
@@ -37,6 +41,7 @@ till = Table(
     Column("store_id", Text, nullable=False),
     Column("till_id", Text, nullable=False),
     Column("seen", INT8MULTIRANGE, nullable=False),
+    Column("waived", INT8MULTIRANGE, nullable=False, server_default="{}"),
     Column("last_sale_at", Instant, nullable=False),
     Column("last_heard_at", Instant, nullable=False),
     PrimaryKeyConstraint("store_id", "till_id"),
@@ -81,8 +86,13 @@ _HEARD = f"""
         last_sale_at = greatest(t.last_sale_at, excluded.last_sale_at),
         last_heard_at = greatest(t.last_heard_at, excluded.last_heard_at)
 """  # noqa: S608 - put together from constants
+_WAIVED = """
+    UPDATE till SET waived = till.waived + row.waived
+    FROM json_to_recordset(%(waived)s::json) AS row(store_id text, till_id text, waived int8multirange)
+    WHERE till.store_id = row.store_id AND till.till_id = row.till_id
+"""
 _SCOPE = "(CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))"
-_OWED = "(int8multirange(range_merge(seen)) - seen)"
+_OWED = "(int8multirange(range_merge(seen)) - seen - waived)"
 _MISSING = f"(SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest({_OWED}) AS r)"  # noqa: S608 - the same
 _OWING = text(f"""
     SELECT store_id, till_id, {_MISSING} AS missing, lower({_OWED}) AS first_missing, last_heard_at, owing_count
@@ -94,6 +104,7 @@ _OWING = text(f"""
 _TILLS = text(f"""
     SELECT store_id, till_id, upper(seen) - 1 AS last_seq, coalesce(lower({_OWED}), upper(seen)) - 1 AS contiguous_through,
            {_MISSING} AS missing, last_sale_at, last_heard_at,
+           (SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(waived * int8multirange(range_merge(seen)) - seen) AS r) AS waived,
            (SELECT coalesce(json_agg(json_build_object('from', lower(r), 'to', upper(r) - 1) ORDER BY r), '[]')
             FROM (SELECT r FROM unnest({_OWED}) AS r ORDER BY r LIMIT {MOST_GAPS}) AS first) AS gaps
     FROM till
@@ -132,15 +143,19 @@ class Tills:
                 book.numbers[row.store_id, row.till_id, row.till_seq] = row.recorded
 
     def writes(self, book: Book, events: Mapping[UUID, Recorded]) -> Sequence[Statement]:
-        """What was heard of each till. A refused sale was heard too: its number is owed no more."""
+        """What was heard of each till (a refused sale was heard too: its number is owed no more), and what was given up."""
         del book
+        waived = [_waived(event) for event in events.values() if event.type == TillWaived.type]
         heard: dict[tuple[str, str], list[Recorded]] = {}
         for event in events.values():
             if event.type == SaleRecorded.type and event.data.get("till_id") is not None:
                 heard.setdefault((event.store_id, event.data["till_id"]), []).append(event)
-        if not heard:
-            return ()
-        return (Statement(_HEARD, {"tills": to_json([_heard(*place, sales) for place, sales in sorted(heard.items())]).decode()}),)
+        statements = []
+        if heard:
+            rows = [_heard(*place, sales) for place, sales in sorted(heard.items())]
+            statements.append(Statement(_HEARD, {"tills": to_json(rows).decode()}))
+        statements += [Statement(_WAIVED, {"waived": to_json([each]).decode()}) for each in waived]
+        return statements
 
 
 def owing(connection: Connection, stores: Collection[str] | None) -> Owing:
@@ -160,11 +175,18 @@ def tills(
     return [_told(row, now, silent_after_seconds) for row in connection.execute(_TILLS, asked).mappings()]
 
 
+def has(connection: Connection, store_id: str, till_id: str) -> bool:
+    """Whether a sale of that store came from that till."""
+    place = select(till.c.till_id).where(till.c.store_id == store_id, till.c.till_id == till_id)
+    return connection.execute(place).first() is not None
+
+
 def _told(row: Mapping[Any, Any], now: datetime, silent_after_seconds: int) -> dict[str, Any]:
     silent_seconds = max(0, int((now - row["last_heard_at"]).total_seconds()))
     return {
         **row,
         "missing": int(row["missing"]),
+        "waived": int(row["waived"]),
         "silent_seconds": silent_seconds,
         "silent": silent_seconds >= silent_after_seconds,
     }
@@ -177,6 +199,14 @@ def _heard(store_id: str, till_id: str, sales: Sequence[Recorded]) -> dict[str, 
         "seen": _ranges(sale.data["till_seq"] for sale in sales if sale.data.get("till_seq") is not None),
         "last_sale_at": max(sale.effective_at for sale in sales),
         "last_heard_at": sales[-1].recorded_at,
+    }
+
+
+def _waived(event: Recorded) -> dict[str, Any]:
+    return {
+        "store_id": event.store_id,
+        "till_id": event.data["till_id"],
+        "waived": f"{{[{event.data['first']},{event.data['last'] + 1})}}",
     }
 
 

@@ -24,7 +24,7 @@ NUMBERS_SO_FAR = """
     FROM event_log WHERE type = 'sale.recorded' AND payload ->> 'till_id' IS NOT NULL
     GROUP BY store_id, payload ->> 'till_id'
 """
-OWES = "seen <> int8multirange(range_merge(seen))"
+OWES = "NOT (seen + waived) @> range_merge(seen)"
 
 
 def upgrade() -> None:
@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("store_id", sa.Text(), nullable=False),
         sa.Column("till_id", sa.Text(), nullable=False),
         sa.Column("seen", postgresql.INT8MULTIRANGE(), nullable=False),
+        sa.Column("waived", postgresql.INT8MULTIRANGE(), server_default="{}", nullable=False),
         sa.Column("last_sale_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_heard_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("store_id", "till_id", name=op.f("pk_till")),

@@ -465,7 +465,7 @@ def test_no_json_at_all_breaks_a_command(system: System, shop: Shop, body: objec
         ("/api/v2/stores/{store_id}/sales/batch", "POST") if place == len(COMMANDS) else (COMMANDS[place].path, COMMANDS[place].method)
     )
     some_id = "01890a5d-ac96-774b-bcce-b302099a8057"
-    filled = path.format(store_id=shop.store_id, sku="A-1", sale_id=some_id, case_id=some_id)
+    filled = path.format(store_id=shop.store_id, sku="A-1", sale_id=some_id, case_id=some_id, till_id="1")
     content = json.dumps(body).encode()
     answer = shop.http.request(method, filled, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code < 500, (system.processes["api"].log, answer.text)

@@ -124,6 +124,7 @@ DOORS = {
     "GET /api/v2/cases/{case_id}": Door(HEADQUARTERS, WHOLE),
     "POST /api/v2/cases/{case_id}/resolve": Door(MANAGERS, WHOLE),
     "GET /api/v2/reports/tills": Door(HEADQUARTERS, FILTER),
+    "POST /api/v2/stores/{store_id}/tills/{till_id}/waivers": Door(MANAGERS, PATH),
     "GET /api/v2/reports": Door(HEADQUARTERS, WHOLE),
     "GET /api/v2/reports/{report}": Door(HEADQUARTERS, FILTER),
     "GET /api/v2/reports/{name}/explain": Door(HEADQUARTERS, FILTER),

@@ -183,6 +183,25 @@ def test_while_a_till_owes_sales_every_figure_says_so(shop: Shop) -> None:
         assert (meta["complete"], meta["owing"], meta["owing_count"]) == (True, [], 0)
 
 
+def test_sales_that_will_never_come_can_be_given_up(shop: Shop, system: System) -> None:
+    article = sku()
+    shop.deliver(article, 9)
+    for number in (1, 4):
+        shop.sell(article, till_id="7", till_seq=number)
+    path, body = f"{shop.path}/tills/7/waivers", {"waiver_id": str(uuid4()), "first": 2, "last": 3, "reason": "caisse volée"}
+    assert system.client("caissier", [shop.store_id]).post(path, json=body).status_code == 403
+    assert shop.http.post(f"{shop.path}/tills/8/waivers", json=body).json()["code"] == "unknown_till"
+    faults = shop.http.post(path, json=body | {"last": 1}).json()["errors"]
+    assert [(fault["pointer"], fault["code"]) for fault in faults] == [("/last", "wrong_order")]
+    faults = shop.http.post(path, json=body | {"last": 2_000_000}).json()["errors"]
+    assert [(fault["pointer"], fault["code"]) for fault in faults] == [("/last", "too_large")]
+    for _ in range(2):
+        assert shop.http.post(path, json=body, headers=WAIT).status_code == 201
+    found = shop.read("reports/tills", store=shop.store_id)
+    assert (found["meta"]["complete"], found["items"][0]["missing"], found["items"][0]["waived"]) == (True, 0, 2)
+    assert shop.http.get("/api/v2/reports/tills", params={"store": shop.store_id, "format": "xlsx"}).content.startswith(b"PK")
+
+
 # Returns and voids.
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 
 from events.base import Event
 from events.cases import CaseKind, CaseResolved, Resolution
+from events.tills import TillWaived
 from schemas.envelope import Accepted
 from stock import counts, desk, tills
 from stock.counting import Tolerance
@@ -309,6 +310,7 @@ def test_numbers_between_the_lowest_and_the_highest_that_nobody_has_seen_are_owe
         "last_seq": 8,
         "contiguous_through": 3,
         "missing": 3,
+        "waived": 0,
         "gaps": [{"from": 4, "to": 6}],
         "last_sale_at": 0,
         "last_heard_at": 0,
@@ -419,6 +421,21 @@ def test_a_till_is_silent_after_its_time(branch: Branch) -> None:
     branch.keep(sale(("apple", 1), till="1"))
     assert not till(branch)["silent"]
     assert till(branch, silent_after_seconds=0)["silent"]
+
+
+def test_what_was_given_up_is_owed_no_more_and_counts_when_it_comes_all_the_same(branch: Branch) -> None:
+    branch.keep(delivered(("apple", 9)), *(sale(("apple", 1), till="1", number=number) for number in (2, 9)))
+    waiver = branch.told(TillWaived(till_id="1", first=1, last=6, reason="volée"))
+    for _ in range(2):
+        branch.keep(waiver, TillWaived(till_id="unheard-of", first=1, last=6, reason="volée"))
+    found = till(branch)
+    assert (found["missing"], found["waived"], found["gaps"], found["contiguous_through"]) == (2, 4, [{"from": 7, "to": 8}], 6)
+    branch.keep(TillWaived(till_id="1", first=7, last=8, reason="volée"))
+    assert owing(branch) == (0, [])
+    branch.keep(sale(("apple", 1), till="1", number=4))
+    assert (till(branch)["waived"], cases(branch)) == (5, [])
+    branch.keep(sale(("apple", 1), till="1", number=4), sale(("apple", 1), till="1", number=12))
+    assert ([case["kind"] for case in cases(branch)], till(branch)["missing"]) == (["till_sequence"], 2)
 
 
 # Every order.

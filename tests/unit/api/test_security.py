@@ -33,6 +33,7 @@ WHO_MAY = {
     "stock.count_blind": "c m g x",
     "delivery.record": "m g x",
     "case.resolve": "m g x",
+    "till.waive": "m g x",
     "product.define": "g x",
     "product.stock": "m g x",
     "store.define": "x",
