@@ -118,7 +118,8 @@ async def stream_of_till(request: Request, who: Principal) -> str:
     del who
     engine: Engine = request.app.state.engine
     store_id, till_id = request.path_params["store_id"], request.path_params["till_id"]
-    if not re.fullmatch(STORE_ID, store_id) or not re.fullmatch(TILL_ID, till_id) or not await asyncio.to_thread(_has, engine, store_id, till_id):
+    named = re.fullmatch(STORE_ID, store_id) and re.fullmatch(TILL_ID, till_id)
+    if not named or not await asyncio.to_thread(_has, engine, store_id, till_id):
         raise Problem("unknown_till")
     return str(store_id)
 

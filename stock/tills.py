@@ -1,8 +1,9 @@
 """Which sales does each till still owe, and since when is it silent?
 
 A till numbers its sales one by one, so a number between the lowest and the highest seen that nobody has seen is a sale that hasn't come.
-Below the lowest nothing is owed, and nothing that somebody has given up: a till that served elsewhere goes on counting where it was, and would owe those sales for ever. One row a
-till holds all numbers seen as ranges; it is written under the lock of its store's head, so the ranges only ever grow.
+Below the lowest nothing is owed: a till that served elsewhere goes on counting where it was, and would owe those sales for ever. Nothing is
+owed, either, that somebody has given up. One row a till holds all numbers as ranges; it is written under the lock of its store's head, so
+the ranges only ever grow.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
