@@ -31,7 +31,13 @@ FOREIGN = re.compile(r"[^\x00-\x7f]+")
 LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
 
 product_word = Table("product_word", metadata, Column("word", Text, primary_key=True))
-Index("ix_product_word_trigrams", product_word.c.word, postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"})
+Index(
+    "ix_product_word_trigrams",
+    product_word.c.word,
+    postgresql_using="gin",
+    postgresql_ops={"word": "gin_trgm_ops"},
+    postgresql_with={"fastupdate": "off"},
+)
 
 _ADD = """
     INSERT INTO product_word

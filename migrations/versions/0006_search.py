@@ -29,10 +29,14 @@ def upgrade() -> None:
         unique=False,
         postgresql_using="gin",
         postgresql_ops={"word": "gin_trgm_ops"},
+        postgresql_with={"fastupdate": "off"},
     )
+    op.execute("ALTER INDEX ix_product_search SET (gin_pending_list_limit = 512)")
+    op.execute("SELECT gin_clean_pending_list('ix_product_search')")
 
 
 def downgrade() -> None:
     """Take the table away again."""
+    op.execute("ALTER INDEX ix_product_search RESET (gin_pending_list_limit)")
     op.drop_table("product_word")
     op.drop_column("product", "defined_at")
