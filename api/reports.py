@@ -119,10 +119,9 @@ def _endpoint(report: Report) -> Callable[..., Awaitable[Response]]:
 
 
 def _found(connection: Connection, report: Report, question: Question, *, whole: bool) -> Page:
-    if report.prepare(connection, question):
+    for _ in report.prepare(connection, question):
         connection.commit()
-    else:
-        connection.rollback()
+    connection.rollback()
     connection.execute(SNAPSHOT)
     found = report.find(connection, question)
     if whole and found.after is not None:

@@ -1,5 +1,6 @@
 """How does the whole chain stand: what was sold, undone and brought back in each store, what sells best, what is left, what runs out?"""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -58,7 +59,7 @@ class Consolidated(Report):
         """A sale is of many products: for those there are the other reports."""
         return question.sku is None and question.category is None and question.hour is None
 
-    def prepare(self, connection: Connection, question: Question) -> bool:
+    def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
         """Count the shelves that something has happened to."""
         return shelf.count(connection, question.stores)
 

@@ -1,6 +1,6 @@
 """What is running out, or has run out, and how long will it last?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -83,7 +83,7 @@ class LowStock(Report):
         products = "sku" in question.group_by
         return question.hour is None and question.since is None and (products or (question.sku or question.option("status")) is None)
 
-    def prepare(self, connection: Connection, question: Question) -> bool:
+    def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
         """Count the shelves that something has happened to."""
         return shelf.count(connection, question.stores)
 

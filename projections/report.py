@@ -4,20 +4,16 @@ A report answers one question of headquarters. Declaring a subclass registers it
 place in the list of reports follow. Most read the cells of projections (`CellReport`); one that reads something else says how (`find`).
 """
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Table
 
 from projections import query
 from projections.measures import Measure
 from projections.question import Question, grouped
-
-BESIDE: Final = re.compile(r"[a-z]\.[a-z]")
-"""A column of what is joined to the cells, in a formula."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +68,10 @@ class Report(ABC):
     def answerable(self, question: Question) -> bool:
         """Whether it has all that the question groups and filters by."""
 
-    def prepare(self, connection: Connection, question: Question) -> bool:
-        """Write down what makes the answer cheap, in a transaction before it; whether there is something to commit."""
+    def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
+        """Write down what makes the answer cheap, before it; at each step the caller commits."""
         del connection, question
-        return False
+        return iter(())
 
     @abstractmethod
     def find(self, connection: Connection, question: Question) -> Found:
@@ -108,11 +104,6 @@ class CellReport(Report):
     def added(self) -> tuple[Measure, ...]:
         """The measures that are made of sums of cells."""
         return tuple(measure for measure in self.measures if measure not in self.derived)
-
-    @property
-    def explainable(self) -> tuple[Measure, ...]:
-        """The measures that events make alone: what lies beside the cells is not theirs."""
-        return tuple(measure for measure in self.added if not BESIDE.search(measure.formula))
 
     def dimensions(self) -> list[str]:
         """What some of the tables know."""

@@ -6,7 +6,7 @@ has to be invalidated, nothing shown is old, and recording a sale costs nothing 
 is counted on the spot.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Connection, PrimaryKeyConstraint, Table, Text, text
@@ -23,6 +23,8 @@ from schemas.envelope import CATALOGUE_STREAM
 
 COSTS: Final = "stock-valuation"
 AMOUNTS: Final = ("skus", "on_hand", "out", "negative", "low", "value_cents", "unknown_cost_units")
+AT_ONCE: Final = 40
+"""Stores counted in one transaction: what was counted stays, and no statement takes long."""
 LOCK: Final = 7_316_407_119
 """Of `pg_advisory_xact_lock`: one counts at a time, and who has waited finds it done."""
 
@@ -46,11 +48,16 @@ category = Table(
 
 
 def costs_beside(cell: str) -> str:
-    """SQL that lays the costs of a cell's SKU beside it: its store's own, and those of the store's logistics centre."""
+    """SQL that lays the costs of a cell's SKU beside it: its store's own, and those of the store's logistics centre.
+
+    Looked up cell by cell: left to choose, PostgreSQL reads the costs of all stores for those of a few cells.
+    """
+    own, centre = f"cost.store_id = {cell}.store_id", "own_cost.units IS NULL AND cost.store_id = store.centre"
+    costs = f"SELECT cost.units, cost.cost_cents FROM stock_valuation.store_sku cost WHERE cost.sku = {cell}.sku"  # noqa: S608 - names of ours
     return f"""
         LEFT JOIN store ON store.store_id = {cell}.store_id
-        LEFT JOIN stock_valuation.store_sku own_cost ON own_cost.store_id = {cell}.store_id AND own_cost.sku = {cell}.sku
-        LEFT JOIN stock_valuation.store_sku centre_cost ON centre_cost.store_id = store.centre AND centre_cost.sku = {cell}.sku
+        LEFT JOIN LATERAL ({costs} AND {own} OFFSET 0) AS own_cost ON true
+        LEFT JOIN LATERAL ({costs} AND {centre} OFFSET 0) AS centre_cost ON true
     """
 
 
@@ -64,9 +71,24 @@ _LEVELS: Final = f"""
            CASE WHEN own_cost.units IS NULL AND centre_cost.units IS NULL THEN greatest(level.on_hand, 0) ELSE 0 END AS unknown_cost_units
     FROM {{levels}} AS level
     LEFT JOIN product ON product.sku = level.sku
-    LEFT JOIN store_product wanted ON wanted.store_id = level.store_id AND wanted.sku = level.sku
-    {costs_beside("level")}
+    LEFT JOIN {{wanted}} AS wanted ON wanted.store_id = level.store_id AND wanted.sku = level.sku
+    {{costs}}
 """  # noqa: S608 - put together from constants; what was asked travels as parameters
+
+
+def _whole(stores: str) -> str:
+    """The levels of whole stores, `stores` being where their list stands: what lies beside them is read in one go, of these alone."""
+    scope = f"WHERE store_id = ANY(CAST({stores} AS text[]))"
+    costs = f"(SELECT * FROM stock_valuation.store_sku {scope}) AS own_cost"  # noqa: S608 - names of ours
+    beside = f"""
+        LEFT JOIN store ON store.store_id = level.store_id
+        LEFT JOIN {costs} ON own_cost.store_id = level.store_id AND own_cost.sku = level.sku
+        LEFT JOIN stock_valuation.store_sku centre_cost ON centre_cost.store_id = store.centre AND centre_cost.sku = level.sku
+    """
+    levels, wanted = f"(SELECT * FROM stock_level {scope})", f"(SELECT * FROM store_product {scope})"  # noqa: S608 - names of ours
+    return _LEVELS.format(levels=levels, wanted=wanted, costs=beside)
+
+
 # Whatever changes what a store's shelves hold or are worth moves one of these numbers.
 _CHANGED = text("""
     SELECT store_id, position FROM (
@@ -85,7 +107,7 @@ _FORGET = text("DELETE FROM shelf.category WHERE store_id = ANY(CAST(:stores AS 
 _COUNT = text(f"""
     INSERT INTO shelf.category (store_id, category, {", ".join(AMOUNTS)})
     SELECT store_id, category, {", ".join(f"sum({amount})" for amount in AMOUNTS)}
-    FROM ({_LEVELS.format(levels="stock_level")} WHERE level.store_id = ANY(CAST(:stores AS text[]))) AS counted GROUP BY store_id, category
+    FROM ({_whole(":stores")}) AS counted GROUP BY store_id, category
 """)  # noqa: S608 - put together from the constants above
 _SEE = text("""
     INSERT INTO shelf.seen (store_id, position)
@@ -94,18 +116,23 @@ _SEE = text("""
 """)
 
 
-def count(connection: Connection, stores: Collection[str] | None) -> bool:
-    """Write down what has changed in these stores since it was counted; whether there is something to commit. None means all stores."""
-    if not changed(connection, stores) or connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one():
-        return False
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-    # The positions first: what happens in between is counted once more, and not missed.
-    moved = changed(connection, stores)
-    if moved:
-        connection.execute(_FORGET, {"stores": list(moved)})
-        connection.execute(_COUNT, {"stores": list(moved)})
-        connection.execute(_SEE, {"stores": list(moved), "positions": list(moved.values())})
-    return True
+def count(connection: Connection, stores: Collection[str] | None) -> Iterator[None]:
+    """Write down what has changed in these stores since it was counted, some stores at a time; at each step the caller commits.
+
+    None means all stores.
+    """
+    moved = list(changed(connection, stores))
+    if not moved or connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one():
+        return
+    for start in range(0, len(moved), AT_ONCE):
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        # The positions first: what happens in between is counted once more, and not missed.
+        now = changed(connection, moved[start : start + AT_ONCE])
+        if now:
+            connection.execute(_FORGET, {"stores": list(now)})
+            connection.execute(_COUNT, {"stores": list(now)})
+            connection.execute(_SEE, {"stores": list(now), "positions": list(now.values())})
+        yield
 
 
 def changed(connection: Connection, stores: Collection[str] | None) -> dict[str, str]:
@@ -144,7 +171,7 @@ def _levels(question: Question, categories: Sequence[str] | None, parameters: Pa
         picked = f"SELECT DISTINCT {', '.join(keys)} FROM stock_level{_where(where)} ORDER BY {', '.join(keys)}"  # noqa: S608 - the same
         chosen = f"({picked} LIMIT {parameters.add(question.limit)}) AS chosen"
         levels = f"SELECT every.* FROM {chosen} JOIN ({levels}) AS every USING ({', '.join(keys)})"  # noqa: S608 - the same
-    return _LEVELS.format(levels=f"({levels})")
+    return _LEVELS.format(levels=f"({levels})", wanted="store_product", costs=costs_beside("level"))
 
 
 def _where(conditions: Sequence[str]) -> str:
@@ -160,5 +187,4 @@ def _shelves(connection: Connection, question: Question, parameters: Parameters)
     counted = f"SELECT {columns} FROM shelf.category WHERE store_id <> ALL(CAST({late} AS text[])){chosen}"  # noqa: S608 - see above
     if not moved:
         return counted
-    levels = _LEVELS.format(levels="stock_level")
-    return f"{counted} UNION ALL SELECT {columns} FROM ({levels} WHERE level.store_id = ANY(CAST({late} AS text[]))) AS now"  # noqa: S608 - see above
+    return f"{counted} UNION ALL SELECT {columns} FROM ({_whole(late)}) AS now"  # noqa: S608 - see above

@@ -1,6 +1,6 @@
 """What is the stock of each store worth?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, Table
 
@@ -44,7 +44,7 @@ class StockValuation(Projection):
         """Everything but a period: the stock of another day is asked of /stock with `as_of`."""
         return question.since is None and question.through is None and question.hour is None
 
-    def prepare(self, connection: Connection, question: Question) -> bool:
+    def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
         """Count the shelves that something has happened to."""
         return shelf.count(connection, question.stores)
 

@@ -1,6 +1,6 @@
 """How well does each store do: what it sells, what comes back, what it had to undo, what it has run out of?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -53,9 +53,9 @@ class StorePerformance(Projection):
             bump(days, (fact.store_id, fact.business_date), *_amounts(fact))
         return {store_day: days}
 
-    def prepare(self, connection: Connection, question: Question) -> bool:
+    def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
         """Count the shelves that something has happened to, where stock-outs are shown."""
-        return not TIMES & set(question.group_by) and shelf.count(connection, question.stores)
+        return iter(()) if TIMES & set(question.group_by) else shelf.count(connection, question.stores)
 
     def find(self, connection: Connection, question: Question) -> Found:
         """A page of rows. Stock-outs are of now, so no day has any; a comparison needs both ends of a period, and rows that aren't days."""
