@@ -30,8 +30,10 @@ checkpoint = Table(
 
 _OPEN = text("""
     INSERT INTO checkpoint (projection, generation, store_id, seq, state, moved_at)
-    SELECT projection, :generation, store_id, 0, 'live', now()
-    FROM unnest(CAST(:projections AS text[])) AS projection, unnest(CAST(:stores AS text[])) AS store_id
+    SELECT projection, :generation, store_id, 0, CASE WHEN EXISTS (
+        SELECT FROM pause p WHERE p.kind = 'projection' AND p.name = projection AND p.store_id IN ('', row.store_id)
+    ) THEN 'paused' ELSE 'live' END, now()
+    FROM unnest(CAST(:projections AS text[])) AS projection, unnest(CAST(:stores AS text[])) AS row(store_id)
     ORDER BY projection, store_id
     ON CONFLICT DO NOTHING
 """)
@@ -49,6 +51,19 @@ _MOVE = """
 _STALL = text("""
     UPDATE checkpoint SET state = 'stalled', error = :error, failed_seq = :seq, moved_at = now()
     WHERE projection = :projection AND generation = :generation AND store_id = :store_id AND seq = :seq - 1 AND state = 'live'
+""")
+_OBEY = text("""
+    WITH due AS MATERIALIZED (
+        SELECT c.projection, c.store_id FROM checkpoint c
+        WHERE c.generation = :generation AND c.state IN ('live', 'paused') AND (c.state = 'paused') <> EXISTS (
+            SELECT FROM pause p WHERE p.kind = 'projection' AND p.name = c.projection AND p.store_id IN ('', c.store_id)
+        )
+        ORDER BY c.projection, c.store_id
+        FOR UPDATE OF c
+    )
+    UPDATE checkpoint SET state = CASE checkpoint.state WHEN 'live' THEN 'paused' ELSE 'live' END
+    FROM due
+    WHERE checkpoint.generation = :generation AND checkpoint.projection = due.projection AND checkpoint.store_id = due.store_id
 """)
 
 
@@ -68,6 +83,16 @@ def lock(connection: Connection, projections: Iterable[str], stores: Iterable[st
         connection.execute(_OPEN, wanted)
         found = _locked(connection, wanted)
     return found
+
+
+def open_all(connection: Connection, projections: Iterable[str], stores: Iterable[str]) -> None:
+    """Make the live checkpoints that aren't there yet, at 0; paused where a pause says so."""
+    connection.execute(_OPEN, {"generation": LIVE, "projections": sorted(projections), "stores": sorted(stores)})
+
+
+def obey_pauses(connection: Connection) -> bool:
+    """Let the live checkpoints wait or go on as the pauses say; whether any had to change. One that stalled stays stalled."""
+    return bool(connection.execute(_OBEY, {"generation": LIVE}).rowcount)
 
 
 def move_statement(marks: Mapping[tuple[str, str], int]) -> Statement:

@@ -53,7 +53,7 @@ _LOG = text(f"""
 _PROJECTION = text(f"""
     SELECT coalesce(sum(c.seq), 0) AS position, coalesce(sum(h.seq - coalesce(c.seq, 0)), 0) AS missing,
            coalesce(min(e.recorded_at), max(h.recorded_at)) AS as_of, min(e.recorded_at) AS behind_since,
-           coalesce(array_agg(h.store_id ORDER BY h.store_id) FILTER (WHERE c.state = 'stalled'), '{{}}') AS stalled,
+           coalesce(array_agg(h.store_id ORDER BY h.store_id) FILTER (WHERE c.state <> 'live'), '{{}}') AS stalled,
            (SELECT k.seq FROM store_head k WHERE k.store_id = :catalogue) AS catalogue,
            {_ZONES.format(_SCOPE.replace("h.store_id", "s.store_id"))} AS timezone
     FROM store_head h
@@ -75,7 +75,7 @@ def projection_standing(connection: Connection, projection: str, stores: Collect
     row = connection.execute(_PROJECTION, asked).one()
     lag = 0.0 if row.behind_since is None else max(0.001, (datetime.now(UTC) - row.behind_since).total_seconds())
     # The lag grows while nothing else changes, and an answer that tells it is good for one second.
-    position = f"{projection}:{LIVE}:{row.position}:{row.missing}:{len(row.stalled)}:{row.catalogue}:{int(lag)}"
+    position = f"{projection}:{LIVE}:{row.position}:{row.missing}:{'+'.join(row.stalled)}:{row.catalogue}:{int(lag)}"
     return Standing(position, row.as_of, lag, tuple(row.stalled), row.timezone)
 
 
