@@ -143,16 +143,26 @@ REPORTED = reported({})
 _FIGURE = {"type": ["integer", "string", "number", "null"]}
 _EXPLANATION = {
     "type": "object",
-    "required": ["measure", "label", "formula", "unit", "reported", "recomputed", "agrees", "late_events", "events", "meta"],
+    "required": ["measure", "label", "formula", "unit", "reported", "recomputed", "agrees", "made_of", "late_events", "events", "meta"],
     "properties": {
         "measure": {"type": "string"},
         "label": {"type": "object", "properties": {"fr": {"type": "string"}, "en": {"type": "string"}}},
+        "meaning": {"type": "object", "properties": {"fr": {"type": "string"}, "en": {"type": "string"}}},
         "formula": {"type": "string"},
         "unit": {"type": "string"},
         "additive": {"type": "boolean", "description": "Whether the contributions add up to the figure; a quotient has none."},
         "reported": _FIGURE | {"description": "As the report has it."},
         "recomputed": _FIGURE | {"description": "Folded from the log just now, over all the events, as far as the report has come."},
         "agrees": {"type": "boolean"},
+        "made_of": {
+            "type": "array",
+            "description": "The figures that this one is made of, when it is no sum of what events add; the events are the first one's.",
+            "items": {
+                "type": "object",
+                "required": ["measure", "reported", "recomputed"],
+                "properties": {"measure": {"type": "string"}, "reported": _FIGURE, "recomputed": _FIGURE},
+            },
+        },
         "event_count": {"type": "integer", "minimum": 0},
         "late_events": {"type": "integer", "minimum": 0},
         "events": {

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from api.texts import Text
 from api.workbook import Column, Sheet
-from projections.base import Measure
+from projections.measures import Measure
+from projections.report import dictionary
 
 DIMENSIONS: Final[Mapping[str, Column]] = {
     "business_date": Column(
@@ -28,6 +29,12 @@ DIMENSIONS: Final[Mapping[str, Column]] = {
     "till_id": Column(Text("Caisse", "Till")),
     "status": Column(Text("État", "Status")),
 }
+SECTIONS: Final[Mapping[str, Column]] = {
+    "top_products": Column(Text("Meilleures ventes", "Top products")),
+    "remaining_stock": Column(Text("Stock restant", "Remaining stock")),
+    "low_stock": Column(Text("Stocks bas", "Low stock")),
+}
+"""What the further sheets of a workbook are called."""
 EVENTS: Final[dict[str, Column]] = {
     "event_id": Column(Text("Événement", "Event")),
     "type": Column(Text("Nature", "Type")),
@@ -76,7 +83,8 @@ def measured(measure: Measure) -> Column:
 def sheet_of(name: str, question: Text, grouped_by: Iterable[str], measures: Iterable[Measure], asked: Mapping[str, Any]) -> Sheet:
     """The workbook's frame for a report grouped like that; `asked` are the filters by name, None for those that nobody asked for."""
     columns = {each: DIMENSIONS.get(each) or Column(Text(each, each)) for each in grouped_by}
-    return Sheet(name, question, columns | {each.name: measured(each) for each in measures}, filters(asked))
+    known = {**DIMENSIONS, **SECTIONS, **{each: measured(measure) for each, measure in dictionary().items()}}
+    return Sheet(name, question, columns | {each.name: measured(each) for each in measures}, filters(asked), known)
 
 
 def filters(asked: Mapping[str, Any]) -> list[tuple[Text, str]]:

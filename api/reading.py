@@ -262,7 +262,7 @@ def _written(request: Request, page: Page, now: Standing, form: Form, sheet: She
         )
     if form == "xlsx" and sheet is not None:
         language = language_of(request.headers.get("accept-language"))
-        return link + b"\n" + as_workbook(sheet, page.rows, now.meta(), language)
+        return link + b"\n" + as_workbook(sheet, page.rows, now.meta(), language, page.extra)
     meta = {**now.meta(), **page.meta}
     content = {**page.items, "meta": meta} if isinstance(page.items, Mapping) else {"items": page.items, **page.extra, "meta": meta}
     return link + b"\n" + to_json(content)

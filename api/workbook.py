@@ -58,17 +58,20 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What a workbook says besides its rows: a name for the sheet, the question it answers, its columns by name, the filters asked for."""
+    """What a workbook says besides its rows: a name for the sheet, the question it answers, its columns by name, the filters asked for.
+
+    `known` are the columns that further sheets may have.
+    """
 
     name: str
     question: Text
     columns: Mapping[str, Column]
     asked: Sequence[tuple[Text, str]] = field(default=())
+    known: Mapping[str, Column] = field(default_factory=dict)
 
-    def heading(self, name: str, language: Language) -> str:
-        """What stands above a column; a column that nobody described has its own name."""
-        column = self.columns.get(name)
-        return name if column is None else column.heading.in_(language)
+    def column(self, name: str) -> Column:
+        """What is known of a column; one that nobody described has its own name above it."""
+        return self.columns.get(name) or self.known.get(name) or Column(Text(name, name))
 
     @property
     def amounts(self) -> list[str]:
@@ -107,32 +110,53 @@ META: Final[Mapping[str, Text]] = {
 YES, NO = Text("oui", "yes"), Text("non", "no")
 
 
-def as_workbook(sheet: Sheet, rows: Sequence[Mapping[str, Any]], meta: Mapping[str, Any], language: Language) -> bytes:
-    """The rows and, on a second sheet, their definitions, as an ``.xlsx`` file."""
+def as_workbook(
+    sheet: Sheet,
+    rows: Sequence[Mapping[str, Any]],
+    meta: Mapping[str, Any],
+    language: Language,
+    sections: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The rows, on a sheet each what the report says besides (`sections`), and on the last sheet the definitions, as an ``.xlsx`` file."""
     out = io.BytesIO()
     with Workbook(out, OPTIONS) as book:
         formats = {unit: book.add_format({"num_format": code}) for unit, code in FORMATS.items()}
-        bold = book.add_format({"bold": True, "bottom": 1})
-        _fill(book.add_worksheet(sheet.name[:MOST_SHEET_NAME]), sheet, rows, language, formats | {"heading": bold})
-        _define(book.add_worksheet(DEFINITIONS.in_(language)), sheet, meta, language, formats | {"heading": bold})
+        formats |= {"heading": book.add_format({"bold": True, "bottom": 1})}
+        defined = {**sheet.columns, **_fill(book.add_worksheet(sheet.name[:MOST_SHEET_NAME]), sheet, rows, language, formats)}
+        for name, section in (sections or {}).items():
+            beside = [section] if isinstance(section, Mapping) else section
+            title = sheet.column(name).heading.in_(language)
+            defined |= _fill(book.add_worksheet(title[:MOST_SHEET_NAME]), sheet, beside, language, formats)
+        _define(book.add_worksheet(DEFINITIONS.in_(language)), sheet, meta, language, formats, defined)
     return out.getvalue()
 
 
-def _fill(page: Worksheet, sheet: Sheet, rows: Sequence[Mapping[str, Any]], language: Language, formats: Mapping[str, Format]) -> None:
+def _fill(
+    page: Worksheet, sheet: Sheet, rows: Sequence[Mapping[str, Any]], language: Language, formats: Mapping[str, Format]
+) -> dict[str, Column]:
+    """Write the rows under their headings; answers what columns there are."""
     names = names_of(flat(row) for row in rows) or list(sheet.columns)
-    headings = [sheet.heading(name, language) for name in names]
+    columns = [sheet.column(name) for name in names]
+    headings = [column.heading.in_(language) for column in columns]
     for place, heading in enumerate(headings):
         page.write_string(0, place, heading, formats["heading"])
         page.set_column(place, place, min(WIDEST, max(NARROWEST, len(heading) + BESIDE)))
-    units = [sheet.columns[name].unit if name in sheet.columns else "text" for name in names]
     for line, row in enumerate(map(flat, rows), start=1):
-        for place, (name, unit) in enumerate(zip(names, units, strict=True)):
-            write(page, line, place, row.get(name), unit, formats)
+        for place, (name, column) in enumerate(zip(names, columns, strict=True)):
+            write(page, line, place, row.get(name), column.unit, formats)
     page.freeze_panes(1, 0)
     page.autofilter(0, 0, len(rows), len(names) - 1)
+    return dict(zip(names, columns, strict=True))
 
 
-def _define(page: Worksheet, sheet: Sheet, meta: Mapping[str, Any], language: Language, formats: Mapping[str, Format]) -> None:
+def _define(
+    page: Worksheet,
+    sheet: Sheet,
+    meta: Mapping[str, Any],
+    language: Language,
+    formats: Mapping[str, Format],
+    columns: Mapping[str, Column],
+) -> None:
     told: list[tuple[str, Any]] = [(QUESTION.in_(language), sheet.question.in_(language))]
     told += [(label.in_(language), value) for label, value in sheet.asked]
     told += [(label.in_(language), _told(meta[name], language)) for name, label in META.items() if name in meta]
@@ -142,7 +166,7 @@ def _define(page: Worksheet, sheet: Sheet, meta: Mapping[str, Any], language: La
     start = len(told) + 1
     for place, heading in enumerate(TABLE):
         page.write_string(start, place, heading.in_(language), formats["heading"])
-    for line, (name, column) in enumerate(sheet.columns.items(), start=start + 1):
+    for line, (name, column) in enumerate(columns.items(), start=start + 1):
         unit = UNITS[column.unit].in_(language) if column.unit in UNITS else column.unit
         meaning = column.meaning.in_(language) if column.meaning else None
         for place, value in enumerate((column.heading.in_(language), name, unit, column.formula, meaning)):

@@ -89,6 +89,8 @@ def explain(connection: Connection, asked: Asked) -> Explanation:
     which the figure has no name.
     """
     explanation.begin(connection)
+    if not asked.report.answerable(replace(asked.question, group_by=asked.report.group_by, options=())):
+        raise NoSuchGroup(asked.report.name)
     return _explained(connection, asked)
 
 
@@ -97,7 +99,8 @@ def _explained(connection: Connection, asked: Asked) -> Explanation:
     if isinstance(report, CellReport) and measure in report.added:
         return explain_cells.explain(connection, report, measure, asked.question, asked.listing)
     if measure.name in explain_shelves.WORTH:
-        _no_period(asked.question)
+        if asked.question.options:
+            raise NoSuchGroup(asked.question.options[0][0])
         return explain_shelves.explain(connection, measure, asked.question, asked.listing)
     if measure.name in explain_shelves.SET_BY_STORES:
         return explain_shelves.explain_limit(connection, measure, asked.question, asked.listing)
@@ -108,11 +111,6 @@ def _explained(connection: Connection, asked: Asked) -> Explanation:
     return _compared(connection, asked)
 
 
-def _no_period(question: Question) -> None:
-    if question.hour is not None or question.options:
-        raise NoSuchGroup("hour" if question.hour is not None else question.options[0][0])
-
-
 def _by_status(connection: Connection, asked: Asked) -> Explanation:
     """Receipts of one status (or of all of them): the cells of store performance under other names."""
     status = asked.question.option("status")
@@ -120,8 +118,6 @@ def _by_status(connection: Connection, asked: Asked) -> Explanation:
     if not formulas:
         raise NoSuchGroup("status")
     made = replace(asked.measure, formula=f"sum({' + '.join(each.removeprefix('sum(').removesuffix(')') for each in formulas)})")
-    if asked.question.sku is not None or asked.question.category is not None or asked.question.hour is not None:
-        raise NoSuchGroup("sku" if asked.question.sku is not None else "category")
     cells = _Made((made,))
     found = explain_cells.explain(connection, cells, made, replace(asked.question, options=()), asked.listing)
     rows = Consolidated().find(connection, replace(asked.question, group_by=("status",), options=(), limit=len(STATUSES))).rows

@@ -26,3 +26,10 @@ def cells_of(workbook: bytes, number: int = 1) -> list[list[Any]]:
                 cells.append((float(cell.findtext(f"{MAIN}v", "nan")), styled[int(cell.get("s", "0"))]))
         rows.append(cells)
     return rows
+
+
+def sheets_of(workbook: bytes) -> list[str]:
+    """The names of its sheets, in their order."""
+    with zipfile.ZipFile(io.BytesIO(workbook)) as parts:
+        book = ET.fromstring(parts.read("xl/workbook.xml"))  # noqa: S314 - made here a moment ago
+    return [sheet.get("name", "") for sheet in book.iter(f"{MAIN}sheet")]

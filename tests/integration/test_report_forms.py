@@ -20,7 +20,7 @@ from projections.project import follow
 from schemas.envelope import CATALOGUE_STREAM
 from tests.headquarters import headquarters, read
 from tests.services import Services
-from tests.spreadsheets import cells_of
+from tests.spreadsheets import cells_of, sheets_of
 from tests.telling import Branch, adjusted, keep, log_of, minutes, own_engine, returned, sale, told
 
 SKUS = [f"sku-{number:03}" for number in range(60)]
@@ -69,6 +69,19 @@ async def test_every_report_is_a_workbook_with_the_same_rows(client: httpx2.Asyn
     english, *same = await workbook(client, f"reports/{name}", "en", store=branch.store_id)
     assert same == rows
     assert english != headings
+
+
+async def test_what_a_report_says_besides_its_rows_has_sheets_of_its_own(client: httpx2.AsyncClient, branch: Branch) -> None:
+    asked = {"store": branch.store_id, "format": "xlsx"}
+    answer = await client.get("reports/consolidated", params=asked, headers={"Accept-Language": "fr"})
+    assert sheets_of(answer.content) == ["consolidated", "Meilleures ventes", "Stock restant", "Stocks bas", "Définitions"]
+    items = await read(client, "reports/consolidated", store=branch.store_id)
+    best = cells_of(answer.content, 2)
+    assert len(best) - 1 == len(items["top_products"])
+    assert "Chiffre d'affaires" in best[0]
+    remaining = cells_of(answer.content, 3)
+    assert (float(items["remaining_stock"]["on_hand"]), "#,##0") in remaining[1]
+    assert "value" in [row[1] for row in cells_of(answer.content, 5) if len(row) > 1]
 
 
 async def test_money_dates_and_names_have_their_own_types(client: httpx2.AsyncClient, branch: Branch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from api.tables import as_csv
 from api.texts import Text
 from api.workbook import MOST_CHARACTERS, Column, Sheet, as_workbook
-from tests.spreadsheets import cells_of
+from tests.spreadsheets import cells_of, sheets_of
 
 COLUMNS = {
     "business_date": Column(Text("Jour", "Day"), "date"),
@@ -97,3 +97,13 @@ def test_a_spreadsheet_in_french_gets_semicolons_decimal_commas_and_the_mark_of_
 @pytest.mark.parametrize("amount", ["-1", "-1.50", "3"])
 def test_figures_keep_their_sign_in_a_csv(amount: str) -> None:
     assert as_csv([{"revenue": amount}]).decode().split()[1] == amount
+
+
+def test_further_sheets_have_their_own_rows_and_their_columns_are_defined() -> None:
+    known = {"left": Column(Text("Restant", "Left"), "units", Text("Maintenant", "Now")), "beside": Column(Text("À côté", "Beside"))}
+    sheet = Sheet("daily-sales", Text("Combien ?", "How much?"), COLUMNS, known=known)
+    made = as_workbook(sheet, [ROW], META, "fr", {"beside": [{"left": 3}, {"left": 4}], "one": {"left": 5, "other": "x"}})
+    assert sheets_of(made) == ["daily-sales", "À côté", "one", "Définitions"]
+    assert cells_of(made, 2) == [["Restant"], [(3.0, "#,##0")], [(4.0, "#,##0")]]
+    assert cells_of(made, 3) == [["Restant", "other"], [(5.0, "#,##0"), "x"]]
+    assert ["Restant", "left", "articles", "Maintenant"] in cells_of(made, 4)
