@@ -33,7 +33,7 @@ class Sold:
     of_source: str
 
 
-SOURCE_CELL = ("other.store_id", "need.sku")
+SOURCE_CELL = ("other.store_id", "other.sku")
 """The columns by which `Sold.of_source` finds its cell."""
 
 
@@ -74,26 +74,27 @@ def _statement(sold: Sold) -> TextClause:
         WHERE r.status IN ('requested', 'approved', 'shipped', 'partially_received') AND {_SCOPE.format("r.to_store")}
         GROUP BY r.to_store, l.sku
     ),
-    promised AS MATERIALIZED (
-        SELECT r.from_store AS store_id, l.sku, sum({_PLANNED})::bigint AS units
-        FROM restock r JOIN restock_line l ON l.restock_id = r.restock_id
-        WHERE r.status IN ('requested', 'approved') GROUP BY r.from_store, l.sku
-    ),
-    cell AS (
-        SELECT store_id, sku, coalesce(level.on_hand, 0) AS on_hand, wish.reorder_point, wish.target_level
-        FROM (SELECT store_id, sku, on_hand FROM stock_level WHERE {_SCOPE.format("store_id")}) AS level
-        FULL JOIN (SELECT store_id, sku, reorder_point, target_level FROM store_product WHERE {_SCOPE.format("store_id")}) AS wish
-        USING (store_id, sku)
+    figures AS (
+        -- Added up rather than joined: the planner doesn't know how many rows the parts have, and once it joined them by store alone.
+        SELECT store_id, sku, sum(on_hand)::bigint AS on_hand, max(reorder_point) AS reorder_point, max(target_level) AS target_level,
+               sum(sold)::bigint AS sold_units, sum(in_transit)::bigint AS in_transit, sum(on_order)::bigint AS on_order
+        FROM (
+            SELECT store_id, sku, on_hand, NULL::integer AS reorder_point, NULL::integer AS target_level, 0 AS sold, 0 AS in_transit,
+                   0 AS on_order
+            FROM stock_level WHERE {_SCOPE.format("store_id")}
+            UNION ALL
+            SELECT store_id, sku, 0, reorder_point, target_level, 0, 0, 0 FROM store_product WHERE {_SCOPE.format("store_id")}
+            UNION ALL
+            SELECT store_id, sku, 0, NULL, NULL, units, 0, 0 FROM sold
+            UNION ALL
+            SELECT store_id, sku, 0, NULL, NULL, 0, in_transit, on_order FROM coming
+        ) AS part
+        GROUP BY store_id, sku
     ),
     known AS (
-        SELECT cell.*, shop.centre, shop.currency, coalesce(sold.units, 0) AS sold_units, coalesce(coming.in_transit, 0) AS in_transit,
-               coalesce(coming.on_order, 0) AS on_order,
-               cell.on_hand + coalesce(coming.in_transit, 0) + coalesce(coming.on_order, 0) AS on_the_way,
-               {_GOAL.format(target="cell.target_level", units="coalesce(sold.units, 0)", reorder="cell.reorder_point")} AS goal
-        FROM cell
-        JOIN store shop ON shop.store_id = cell.store_id AND shop.kind = 'store'
-        LEFT JOIN sold ON sold.store_id = cell.store_id AND sold.sku = cell.sku
-        LEFT JOIN coming ON coming.store_id = cell.store_id AND coming.sku = cell.sku
+        SELECT figures.*, shop.centre, shop.currency, figures.on_hand + figures.in_transit + figures.on_order AS on_the_way,
+               {_GOAL.format(target="figures.target_level", units="figures.sold_units", reorder="figures.reorder_point")} AS goal
+        FROM figures JOIN store shop ON shop.store_id = figures.store_id AND shop.kind = 'store'
     ),
     need AS MATERIALIZED (
         SELECT *, goal - on_the_way AS quantity FROM known
@@ -102,22 +103,34 @@ def _statement(sold: Sold) -> TextClause:
               ELSE sold_units > 0 AND on_the_way * :sold_days < sold_units * :low_days END
           AND (CAST(:store_id AS text) IS NULL OR (store_id, sku) > (CAST(:store_id AS text), CAST(:sku AS text)))
         ORDER BY store_id, sku LIMIT :limit
+    ),
+    promised AS MATERIALIZED (
+        SELECT r.from_store AS store_id, l.sku, sum({_PLANNED})::bigint AS units
+        FROM restock r JOIN restock_line l ON l.restock_id = r.restock_id
+        WHERE r.status IN ('requested', 'approved') AND l.sku IN (SELECT sku FROM need) GROUP BY r.from_store, l.sku
+    ),
+    other AS MATERIALIZED (
+        SELECT need.store_id AS for_store, need.quantity, level.store_id, level.sku, wish.reorder_point, wish.target_level,
+               level.on_hand - coalesce(promised.units, 0) AS free
+        FROM need
+        JOIN store shop ON shop.kind = 'store' AND shop.currency = need.currency AND shop.store_id <> need.store_id
+        JOIN stock_level level ON level.store_id = shop.store_id AND level.sku = need.sku AND level.on_hand >= need.quantity
+        LEFT JOIN store_product wish ON wish.store_id = level.store_id AND wish.sku = level.sku
+        LEFT JOIN promised ON promised.store_id = level.store_id AND promised.sku = level.sku
+        WHERE level.on_hand - coalesce(promised.units, 0) - greatest(wish.target_level, wish.reorder_point, 0) >= need.quantity
+    ),
+    offer AS MATERIALIZED (
+        SELECT *, free - {_GOAL.format(target="target_level", units=f"({sold.of_source})", reorder="reorder_point")} AS spare FROM other
+    ),
+    source AS (
+        SELECT DISTINCT ON (for_store, sku) for_store, sku, store_id, spare FROM offer WHERE spare >= quantity
+        ORDER BY for_store, sku, spare DESC, store_id
     )
     SELECT need.*, product.name_fr, product.name_en, source.store_id AS source, source.spare, depot.on_hand AS centre_on_hand
     FROM need
     LEFT JOIN product ON product.sku = need.sku
     LEFT JOIN stock_level depot ON depot.store_id = need.centre AND depot.sku = need.sku
-    LEFT JOIN LATERAL (
-        SELECT other.store_id, level.on_hand - coalesce(promised.units, 0)
-               - {_GOAL.format(target="wish.target_level", units="recent.units", reorder="wish.reorder_point")} AS spare
-        FROM store other
-        JOIN stock_level level ON level.store_id = other.store_id AND level.sku = need.sku AND level.on_hand >= need.quantity
-        LEFT JOIN store_product wish ON wish.store_id = other.store_id AND wish.sku = need.sku
-        LEFT JOIN promised ON promised.store_id = other.store_id AND promised.sku = need.sku
-        CROSS JOIN LATERAL ({sold.of_source}) AS recent
-        WHERE other.kind = 'store' AND other.currency = need.currency AND other.store_id <> need.store_id
-        ORDER BY spare DESC, other.store_id LIMIT 1
-    ) AS source ON source.spare >= need.quantity
+    LEFT JOIN source ON source.for_store = need.store_id AND source.sku = need.sku
     ORDER BY need.store_id, need.sku
     """)  # noqa: S608
 
