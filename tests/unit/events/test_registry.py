@@ -10,7 +10,9 @@ from events import TYPES, Event, UnknownEventType, event_type
 from events.sales import SaleRecorded
 
 OURS = {
+    "till.waived",
     "case.opened",
+    "case.resolved",
     "delivery.received",
     "product.defined",
     "product.stocked",
