@@ -21,9 +21,10 @@ from stock.record import check, record
 
 Parameters = Mapping[str, str | int | UUID | datetime | None]
 
-# Everything that writes reads from `head`, so sales of one store queue up at the store's head and nothing can deadlock. A sale that isn't
-# plain divides by zero at the end, which undoes it all: looking first, with the levels locked, took PostgreSQL 2,400 µs of CPU a sale where
-# this takes 1,400 (everybody at one store, on a busy machine).
+# Everything that writes reads from `head`, so sales of one store queue up at the store's head; what all stores share (a product's month and
+# year) is taken in the order of the SKUs. So nothing can deadlock. A sale that isn't plain divides by zero at the end, which undoes it all:
+# looking first, with the levels locked, took PostgreSQL 2,400 µs of CPU a sale where this takes 1,400 (everybody at one store, on a busy
+# machine).
 RECORD: Final[LiteralString] = """
 WITH line AS (
     SELECT sku, quantity, coalesce(line_total, quantity * unit_price) * 100 AS cents, place
@@ -65,17 +66,38 @@ WITH line AS (
     SELECT store_id, business_date, sku, 1, units, 0, cents FROM head, cell
     ON CONFLICT (store_id, business_date, sku) DO UPDATE
     SET sales = day.sales + 1, units = day.units + excluded.units, revenue_cents = day.revenue_cents + excluded.revenue_cents
+), sold_in_month AS (
+    INSERT INTO daily_sales.sku_month AS month (month, sku, sales, units, returned_units, revenue_cents)
+    SELECT date_trunc('month', business_date), sku, 1, units, 0, cents FROM head, cell ORDER BY sku
+    ON CONFLICT (month, sku) DO UPDATE
+    SET sales = month.sales + 1, units = month.units + excluded.units, revenue_cents = month.revenue_cents + excluded.revenue_cents
+), sold_in_year AS (
+    INSERT INTO daily_sales.sku_year AS year (year, sku, sales, units, returned_units, revenue_cents)
+    SELECT date_trunc('year', business_date), sku, 1, units, 0, cents FROM head, cell ORDER BY sku
+    ON CONFLICT (year, sku) DO UPDATE
+    SET sales = year.sales + 1, units = year.units + excluded.units, revenue_cents = year.revenue_cents + excluded.revenue_cents
 ), sold_by_hour AS (
     INSERT INTO hourly_sales.store_hour AS hour (store_id, business_date, hour, sales, units, revenue_cents)
     SELECT store_id, business_date, extract(hour FROM local_at)::smallint, 1, units, cents FROM head, basket
     ON CONFLICT (store_id, business_date, hour) DO UPDATE
     SET sales = hour.sales + 1, units = hour.units + excluded.units, revenue_cents = hour.revenue_cents + excluded.revenue_cents
 ), performed AS (
-    INSERT INTO store_performance.store_day AS day
-           (store_id, business_date, sales, units, returns, returned_units, voids, revenue_cents, refunded_cents, voided_cents)
-    SELECT store_id, business_date, 1, units, 0, 0, 0, cents, 0, 0 FROM head, basket
+    INSERT INTO store_performance.store_day AS day (
+        store_id, business_date, sales, units, returns, returned_units, voids, revenue_cents, refunded_cents, voided_cents, voided_units)
+    SELECT store_id, business_date, 1, units, 0, 0, 0, cents, 0, 0, 0 FROM head, basket
     ON CONFLICT (store_id, business_date) DO UPDATE
     SET sales = day.sales + 1, units = day.units + excluded.units, revenue_cents = day.revenue_cents + excluded.revenue_cents
+), heard AS (
+    INSERT INTO till AS t (store_id, till_id, seen, last_sale_at, last_heard_at)
+    SELECT store_id, %(payload)s::jsonb ->> 'till_id',
+           CASE WHEN %(payload)s::jsonb ? 'till_seq'
+                THEN int8multirange(int8range((%(payload)s::jsonb ->> 'till_seq')::bigint, (%(payload)s::jsonb ->> 'till_seq')::bigint, '[]'))
+                ELSE '{}' END,
+           %(effective_at)s::timestamptz, recorded_at
+    FROM head WHERE %(payload)s::jsonb ? 'till_id'
+    ON CONFLICT (store_id, till_id) DO UPDATE
+    SET seen = t.seen + excluded.seen, last_sale_at = greatest(t.last_sale_at, excluded.last_sale_at),
+        last_heard_at = greatest(t.last_heard_at, excluded.last_heard_at)
 )
 SELECT head.seq, 1 / (
     (SELECT count(*) FROM levelled JOIN product USING (sku) WHERE levelled.on_hand >= 0) = (SELECT count(*) FROM cell)

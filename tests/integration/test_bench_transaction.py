@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 NAME = Bilingual(fr="Article", en="Item")
 TABLES = {
-    "log": "SELECT store_id, seq, event_id, type, source, occurred_at, received_at, effective_at, local_at, business_date, outcome, payload, effect, "
-    "actor, traceparent, fingerprint FROM event_log ORDER BY 1, 2",
+    "log": "SELECT store_id, seq, event_id, type, source, occurred_at, received_at, effective_at, local_at, business_date, outcome, "
+    "payload, effect, actor, traceparent, fingerprint FROM event_log ORDER BY 1, 2",
     "ledger": "SELECT store_id, sku, effective_at, event_id, line, seq, type, delta, counted FROM stock_movement ORDER BY 1, 2, 3, 4, 5",
     "levels": "SELECT store_id, sku, on_hand, counted_at FROM stock_level ORDER BY 1, 2",
     "heads": "SELECT store_id, seq FROM store_head ORDER BY 1",
+    "tills": "SELECT store_id, till_id, seen::text, last_sale_at FROM till ORDER BY 1, 2",
 } | {
     f"{table.schema}.{table.name}": f"SELECT * FROM {table.schema}.{table.name} ORDER BY 1, 2, 3"  # noqa: S608 - our own names
     for projection in PROJECTIONS.values()
