@@ -10,7 +10,6 @@ from events import TYPES, Event, UnknownEventType, event_type
 from events.sales import SaleRecorded
 
 OURS = {
-    "till.waived",
     "case.opened",
     "case.resolved",
     "delivery.received",
@@ -28,6 +27,7 @@ OURS = {
     "stock.adjusted",
     "stock.counted",
     "store.defined",
+    "till.waived",
 }
 
 
