@@ -145,13 +145,13 @@ def _faults_of_stores(row: Shape, refused: Mapping[str, str], check_instant: Che
         yield from problem.errors
 
 
-def drafts(kind: ImportKind, rows: Sequence[Any], import_id: UUID) -> list[Draft]:
+def drafts(kind: ImportKind, rows: Sequence[Any], import_id: UUID) -> Iterator[Draft]:
     """The events of a file without faults. The id of each follows from the import's: the same import again is the same events."""
     if kind.key == ("sku",):
-        return [Draft(CATALOGUE_STREAM, uuid5(import_id, row.sku), data_of(row, set(), {})) for row in rows]
+        return (Draft(CATALOGUE_STREAM, uuid5(import_id, row.sku), data_of(row, set(), {})) for row in rows)
     if kind.key == ("store_id",):
-        return [Draft(row.store_id, uuid5(import_id, row.store_id), data_of(row, {"store_id"}, {})) for row in rows]
-    return list(_counts(rows, import_id))
+        return (Draft(row.store_id, uuid5(import_id, row.store_id), data_of(row, {"store_id"}, {})) for row in rows)
+    return _counts(rows, import_id)
 
 
 def _counts(rows: Iterable[Any], import_id: UUID) -> Iterator[Draft]:

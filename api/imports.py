@@ -5,7 +5,7 @@ with one confirm (see `schemas.parcel`), so no part of it can be lost on the way
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -39,7 +39,7 @@ MOST_BYTES: Final = 15_728_640
 BATCH_EVENTS: Final = 500
 BATCH_BYTES: Final = 1_048_576
 AT_ONCE: Final = 2
-"""Files that are checked at the same time; each may be 16 MiB, and ten times that while it is checked."""
+"""Files that are checked at the same time: a row takes 4 KB meanwhile."""
 YES: Final = frozenset({"true", "1"})
 NO: Final = frozenset({"false", "0"})
 
@@ -74,6 +74,15 @@ class _Asked:
         return event_id_of(key, CATALOGUE_STREAM) if key else uuid5(KEYS, f"{self.kind.name}|{sha256(self.content).hexdigest()}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """What goes to the broker: the message, how many events are in it, and the last of them."""
+
+    body: bytes
+    events: int
+    last: Accepted
+
+
 class ImportDesk:
     """Takes files over HTTP."""
 
@@ -99,22 +108,28 @@ class ImportDesk:
         return handle
 
     async def _take(self, asked: _Asked) -> Response:
+        now = datetime.now(UTC)
+        checked = await self._checked(asked, now)
+        if isinstance(checked, Response):
+            return checked
+        drafted = drafts(asked.kind, checked.rows, asked.import_id)
+        told = {"import_id": asked.import_id, "rows": len(checked.rows), "ignored_columns": checked.ignored}
+        if asked.dry_run:
+            events = await asyncio.to_thread(lambda: sum(1 for _ in drafted))
+            return _answer(200, {**told, "events": events, "status": "valid", "dry_run": True})
+        seconds = wait_seconds(asked.request)
+        parcel = await asyncio.to_thread(_packed, asked, drafted, now, wanted=seconds > 0)
+        if len(parcel.body) > MOST_BYTES:
+            raise Problem("too_large", limit=MOST_BYTES)
+        outcome = await self._intake.accept_parcel([_marker(asked, now), parcel.last], parcel.body, parcel.events, seconds)
+        return _accepted({**told, "events": parcel.events}, parcel.last, outcome, seconds)
+
+    async def _checked(self, asked: _Asked, now: datetime) -> Checked | Response:
+        """The rows, or the file of faults. Raises Faulty. What was read is gone afterwards: it is as large as what it became."""
         sheet = await asyncio.to_thread(read, asked.content, MOST_ROWS)
         refused = await self._refused(asked, stores_named(asked.kind, sheet))
-        now = datetime.now(UTC)
         checked = await asyncio.to_thread(check, asked.kind, sheet, refused_stores=refused, check_instant=self._desk.check_instant, now=now)
-        if checked.faults:
-            return _refusal(asked, sheet, checked)
-        drafted = await asyncio.to_thread(drafts, asked.kind, checked.rows, asked.import_id)
-        told = {
-            "import_id": asked.import_id,
-            "rows": len(checked.rows),
-            "events": len(drafted),
-            "ignored_columns": checked.ignored,
-        }
-        if asked.dry_run:
-            return _answer(200, {**told, "status": "valid", "dry_run": True})
-        return await self._accept(asked, drafted, now, told)
+        return _refusal(asked, sheet, checked) if checked.faults else checked
 
     async def _refused(self, asked: _Asked, stores: set[str]) -> dict[str, str]:
         """The stores that rows may not name, each with the reason. Of a foreign one nobody learns whether it exists."""
@@ -126,17 +141,6 @@ class ImportDesk:
             except Problem as problem:
                 refused[store_id] = {"forbidden": "forbidden_store"}.get(problem.code, problem.code)
         return refused
-
-    async def _accept(self, asked: _Asked, drafted: Sequence[Draft], now: datetime, told: Mapping[str, Any]) -> Response:
-        seconds = wait_seconds(asked.request)
-        events = [_event(asked, draft, now) for draft in drafted]
-        last = replace(events[-1], reply_to="api") if seconds else events[-1]
-        events[-1] = last
-        body = await asyncio.to_thread(_packed, events, drafted)
-        if len(body) > MOST_BYTES:
-            raise Problem("too_large", limit=MOST_BYTES)
-        outcome = await self._intake.accept_parcel([_marker(asked, now), last], body, len(events), seconds)
-        return _accepted(told, last, outcome, seconds)
 
 
 def _refusal(asked: _Asked, sheet: Spreadsheet, checked: Checked) -> Response:
@@ -181,18 +185,38 @@ def _marker(asked: _Asked, now: datetime) -> Accepted:
     return _event(asked, draft, now)
 
 
-def _packed(events: Sequence[Accepted], drafted: Sequence[Draft]) -> bytes:
-    batches: list[bytes] = []
-    waiting: list[bytes] = []
-    size = 0
-    for event, draft in zip(events, drafted, strict=True):
-        item = encode_accepted(event, draft.data)
-        if waiting and (len(waiting) == BATCH_EVENTS or size + len(item) > BATCH_BYTES):
-            batches.append(join(waiting))
-            waiting, size = [], 0
-        waiting.append(item)
-        size += len(item)
-    return pack([*batches, join(waiting)])
+def _packed(asked: _Asked, drafted: Iterable[Draft], now: datetime, *, wanted: bool) -> _Parcel:
+    """The drafts as one message. With `wanted`, someone waits for the outcome of the last."""
+    count = 0
+    last = _marker(asked, now)
+
+    def batches() -> Iterator[bytes]:
+        nonlocal count, last
+        waiting: list[bytes] = []
+        size = 0
+        for draft, is_last in _marked(drafted):
+            event = replace(_event(asked, draft, now), reply_to="api" if wanted and is_last else None)
+            item = encode_accepted(event, draft.data)
+            if waiting and (len(waiting) == BATCH_EVENTS or size + len(item) > BATCH_BYTES):
+                yield join(waiting)
+                waiting, size = [], 0
+            waiting.append(item)
+            size += len(item)
+            count, last = count + 1, event
+        yield join(waiting)
+
+    return _Parcel(pack(batches()), count, last)
+
+
+def _marked(drafted: Iterable[Draft]) -> Iterator[tuple[Draft, bool]]:
+    """Each draft, and whether it is the last."""
+    earlier: Draft | None = None
+    for draft in drafted:
+        if earlier is not None:
+            yield earlier, False
+        earlier = draft
+    if earlier is not None:
+        yield earlier, True
 
 
 def _accepted(told: Mapping[str, Any], last: Accepted, outcome: Outcome | None, seconds: int) -> Response:

@@ -21,7 +21,7 @@ MOST_BATCH_BYTES = 33_554_432
 
 def pack(batches: Iterable[bytes]) -> bytes:
     """Batch messages (see `envelope.join`) as one. Six to one: what the events of an import have in common is most of them."""
-    packed = [zlib.compress(batch) for batch in batches]
+    packed = map(zlib.compress, batches)
     return MAGIC + b"".join(len(each).to_bytes(SIZE_BYTES, "big") + each for each in packed)
 
 
