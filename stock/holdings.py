@@ -18,6 +18,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    true,
     tuple_,
     union_all,
 )
@@ -74,9 +75,15 @@ def cells(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
 
 
 def _first_time(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
-    """What is in transit of cells that have no level: the columns of `levels`."""
-    store_id, sku = restock.c.to_store, restock_line.c.sku
-    units = cast(func.sum(LEFT), BigInteger)
+    """What is in transit of cells that have no level: the columns of `levels`.
+
+    Few restocks are under way, so their lines are looked up one restock after the other (OFFSET 0 keeps the planner from reading all lines).
+    """
+    line = (
+        select(restock_line.c.sku, LEFT.label("units")).where(restock_line.c.restock_id == restock.c.restock_id).offset(0).lateral("line")
+    )
+    store_id, sku = restock.c.to_store, line.c.sku
+    units = cast(func.sum(line.c.units), BigInteger)
     statement = (
         select(
             product.c.name_fr,
@@ -90,7 +97,7 @@ def _first_time(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
             units.label("in_transit"),
             literal("out").label("status"),
         )
-        .join_from(restock, restock_line, restock_line.c.restock_id == restock.c.restock_id)
+        .join_from(restock, line, true())
         .outerjoin(product, product.c.sku == sku)
         .outerjoin(store_product, and_(store_product.c.store_id == store_id, store_product.c.sku == sku))
         .where(restock.c.status.in_(ON_THE_WAY), *holding(wanted.search or ""))
