@@ -26,7 +26,7 @@ from projections.query import answer, expression, figure, table_for
 from projections.question import Question
 from projections.report import CellReport
 from projections.source import keys_of
-from schemas.envelope import Recorded
+from schemas.envelope import CATALOGUE_STREAM, Recorded
 
 QUOTIENT: Final = "/ nullif(sum("
 """What stands in the formula of a quotient of two sums."""
@@ -35,7 +35,7 @@ TYPES: Final = {"business_date": "date", "hour": "smallint"}
 _CANDIDATES = text("""
     WITH place AS (
         SELECT store_id, seq FROM checkpoint
-        WHERE projection = :projection AND generation = :generation
+        WHERE projection = :projection AND generation = :generation AND store_id <> :catalogue
           AND (CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))
     ), day AS MATERIALIZED (
         SELECT e.store_id, e.seq, e.event_id, e.subject
@@ -177,6 +177,7 @@ def candidates(connection: Connection, projection: str, question: Question) -> S
         {
             "projection": projection,
             "generation": LIVE,
+            "catalogue": CATALOGUE_STREAM,
             "stores": _sorted(question.stores),
             "since": question.since,
             "through": question.through,

@@ -181,9 +181,15 @@ def engine(services: Services, figures: Figures) -> Iterator[Engine]:
         yield pool
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the key lies that signs tokens."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    async with headquarters(engine, tmp_path) as made:
+async def client(engine: Engine, home: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    async with headquarters(engine, home) as made:
         yield made
 
 

@@ -15,6 +15,7 @@ from api import reports
 from api.workbook import MEDIA_TYPE
 from events.catalogue import Bilingual, ProductDefined
 from events.fields import Sku
+from events.sales import SaleLine, SaleRecorded
 from projections import REPORTS
 from projections.project import follow
 from schemas.envelope import CATALOGUE_STREAM
@@ -45,9 +46,15 @@ def branch(engine: Engine) -> Branch:
     return branch
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the key lies that signs tokens."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    async with headquarters(engine, tmp_path) as made:
+async def client(engine: Engine, home: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    async with headquarters(engine, home) as made:
         yield made
 
 
@@ -170,6 +177,35 @@ async def test_the_events_of_a_figure_are_a_table(client: httpx2.AsyncClient, br
     assert answer.headers["content-disposition"] == 'attachment; filename="daily-sales-explain.csv"'
 
 
+async def test_what_a_till_owes_is_explained_by_its_sales(client: httpx2.AsyncClient, engine: Engine) -> None:
+    shop = Branch(engine).opened()
+    line = SaleLine(sku=Sku(SKUS[0]), quantity=1, unit_price=Decimal("1.00"))
+    shop.keep(*(SaleRecorded(till_id="caisse-01", till_seq=number, lines=(line,)) for number in (4, 1, 2, 7, 2)))
+    (row,) = (await read(client, "reports/tills", store=shop.store_id))["items"]
+    for measure, figure in (("last_seq", 7), ("contiguous_through", 2), ("missing", 3)):
+        told = await read(client, "reports/tills/explain", measure=measure, store=shop.store_id, till="caisse-01")
+        assert (told["reported"], told["recomputed"], told["agrees"]) == (row[measure], figure, True)
+        assert [event["amounts"]["till_seq"] for event in told["events"]] == [4, 1, 2, 7, 2]
+        assert told["additive"] is False
+    unknown = await read(client, "reports/tills/explain", measure="missing", store=shop.store_id, till="nobody")
+    assert (unknown["reported"], unknown["recomputed"], unknown["events"]) == (0, 0, [])
+    nameless = await client.get("reports/tills/explain", params={"measure": "missing"})
+    assert [each["pointer"] for each in nameless.json()["errors"]] == ["/query/store", "/query/till"]
+
+
+async def test_a_figure_that_is_made_of_others_says_of_which(client: httpx2.AsyncClient, branch: Branch) -> None:
+    asked = {"store": branch.store_id, "from": "2026-03-14", "to": "2026-03-14"}
+    told = await read(client, "reports/store-performance/explain", measure="revenue_change_percent", **asked)
+    assert [each["measure"] for each in told["made_of"]] == ["revenue", "previous_revenue"]
+    assert (told["reported"], told["recomputed"], told["additive"]) == (None, None, False), "there was nothing before"
+    whole = {"measure": "revenue_change_percent", "store": branch.store_id}
+    nameless = await client.get("reports/store-performance/explain", params=whole)
+    assert [(each["pointer"], each["code"]) for each in nameless.json()["errors"]] == [("/query/from", "missing")]
+    receipts = {"measure": "receipts", "store": branch.store_id, "status": "returned"}
+    told = await read(client, "reports/consolidated/explain", **receipts)
+    assert (told["recomputed"], told["formula"], told["event_count"]) == (1, "sum(returns)", 1)
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
@@ -177,6 +213,10 @@ async def test_the_events_of_a_figure_are_a_table(client: httpx2.AsyncClient, br
         ("reports/daily-sales/explain?measure=nothing", 422, "invalid_content"),
         ("reports/daily-sales/explain", 422, "invalid_content"),
         ("reports/daily-sales/explain?measure=sales&hour=3", 422, "invalid_content"),
+        ("reports/daily-sales/explain?measure=sales&reason=theft", 422, "invalid_content"),
+        ("reports/stock-valuation/explain?measure=value&from=2026-03-02", 422, "invalid_content"),
+        ("reports/low-stock/explain?measure=reorder_point", 422, "invalid_content"),
+        ("reports/tills/explain?measure=nothing", 422, "invalid_content"),
         ("reports/daily-sales/explain?measure=sales&from=2026-03-02&to=2026-03-01", 422, "invalid_content"),
         ("reports/daily-sales/explain?measure=sales&after=nonsense", 400, "bad_cursor"),
     ],
@@ -192,8 +232,8 @@ async def test_too_many_events_are_a_clear_answer(client: httpx2.AsyncClient, br
     assert (answer.status_code, answer.json()["code"]) == (422, "too_much_to_explain")
 
 
-async def test_a_manager_explains_own_stores_only(engine: Engine, branch: Branch, tmp_path: Path) -> None:
-    async with headquarters(engine, tmp_path, ["elsewhere"]) as stranger:
+async def test_a_manager_explains_own_stores_only(engine: Engine, branch: Branch, home: Path) -> None:
+    async with headquarters(engine, home, ["elsewhere"]) as stranger:
         found = await read(stranger, "reports/daily-sales/explain", measure="sales")
         assert (found["reported"], found["recomputed"], found["events"]) == (0, 0, [])
         foreign = await stranger.get("reports/daily-sales/explain", params={"measure": "sales", "store": branch.store_id})
