@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from api.document import REPORTED
 from api.headings import DIMENSIONS
 from api.problems import Problem
-from api.reading import Page, after_of, paged, text_part
+from api.reading import Page, after_of, form_of, paged, text_part
 from api.reads import After, Reading, StoreFilter
 from api.security import Guard, stores_to_read
 from api.texts import Text
@@ -25,7 +25,7 @@ from stock import tills
 router = APIRouter(prefix="/api/v2", tags=["reports"])
 
 PERMISSION = "report.read"
-MOST_ROWS = 10_000
+USUAL_ROWS, MOST_ROWS = 1_000, 10_000
 QUESTION = Text(
     "Quelles caisses doivent encore des ventes, et lesquelles se taisent ?", "Which tills still owe sales, and which are silent?"
 )
@@ -95,7 +95,7 @@ async def report_tills(
     who: Annotated[Principal, Depends(Guard(PERMISSION))],
     reader: Reading,
     store: StoreFilter = None,
-    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
+    limit: Annotated[int | None, Query(ge=1, le=MOST_ROWS)] = None,
     after: After = None,
     form: Annotated[Literal["json", "csv", "xlsx"] | None, Query(alias="format")] = None,
 ) -> Response:
@@ -104,10 +104,11 @@ async def report_tills(
     stores = stores_to_read(who, PERMISSION, store)
     place = after_of(after, text_part, text_part)
     silent_after_seconds: int = request.app.state.settings.till_silence_seconds
+    most = limit or (USUAL_ROWS if form_of(request, workbooks=True) == "json" else MOST_ROWS)
 
     def find(connection: Connection) -> Page:
-        rows = tills.tills(connection, stores, silent_after_seconds=silent_after_seconds, after=place, limit=limit + 1)
-        return paged(rows, limit, "store_id", "till_id")
+        rows = tills.tills(connection, stores, silent_after_seconds=silent_after_seconds, after=place, limit=most + 1)
+        return paged(rows, most, "store_id", "till_id")
 
     sheet = Sheet("tills", QUESTION, COLUMNS)
     return await reader.answer(request, who, lambda connection: _this_minute(log_standing(connection, stores)), find, sheet=sheet)
