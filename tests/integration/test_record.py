@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.event import listen
@@ -362,8 +363,8 @@ def test_of_one_id_sent_to_two_stores_at_once_one_wins_and_the_other_is_a_case(e
         gate.wait()
         try:
             keep(engine, told_[number])
-        except DBAPIError as error:
-            return str(getattr(error.orig, "sqlstate", ""))
+        except psycopg.Error as error:
+            return str(error.sqlstate)
         return "kept"
 
     with ThreadPoolExecutor(2) as pool:
