@@ -77,11 +77,10 @@ def cells(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
 def _first_time(wanted: Wanted, after: Sequence[str] | None) -> Select[Any]:
     """What is in transit of cells that have no level: the columns of `levels`.
 
-    Few restocks are under way, so their lines are looked up one restock after the other (OFFSET 0 keeps the planner from reading all lines).
+    Few restocks are under way, so their lines are looked up restock by restock (OFFSET 0 keeps the planner from reading all lines).
     """
-    line = (
-        select(restock_line.c.sku, LEFT.label("units")).where(restock_line.c.restock_id == restock.c.restock_id).offset(0).lateral("line")
-    )
+    of_restock = restock_line.c.restock_id == restock.c.restock_id
+    line = select(restock_line.c.sku, LEFT.label("units")).where(of_restock).offset(0).lateral("line")
     store_id, sku = restock.c.to_store, line.c.sku
     units = cast(func.sum(line.c.units), BigInteger)
     statement = (
