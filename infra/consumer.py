@@ -76,6 +76,8 @@ class _Session:
     arrived: deque[Delivery] = field(default_factory=deque)
     arrived_at: deque[float] = field(default_factory=deque)
     """One instant for each delivery that is not settled, in order: the first is the oldest."""
+    taken: list[Delivery] = field(default_factory=list)
+    """The batch that the handler has."""
     last_tag: int = 0
     consumer_tag: str = ""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -90,6 +92,12 @@ class _Session:
             batch.append(self.arrived.popleft())
             room -= len(batch[-1].body)
         return batch
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        """When the oldest delivery that is not settled was published."""
+        first = self.taken or self.arrived
+        return first[0].timestamp if first else None
 
     def end(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -121,6 +129,8 @@ class BatchConsumer:
         """Why the batch at hand, or the connection, does not succeed; None when all is well."""
         self.since: datetime | None = None
         """Since when `last_error` holds, with whatever text."""
+        self.latest_error: tuple[str, datetime] | None = None
+        """What went wrong last and when, also when all is well again."""
         self._handler = handler
         self._prefetch_count = prefetch_count
         self._batch_messages = batch_messages
@@ -134,6 +144,7 @@ class BatchConsumer:
         self._stopping = asyncio.Event()
         self._handling_since: float | None = None
         self._seen_at = 0.0
+        self._left_at: datetime | None = None
 
     @property
     def paused(self) -> bool:
@@ -168,6 +179,11 @@ class BatchConsumer:
         """The age of the oldest delivery that is not acknowledged yet, in memory or in the handler."""
         session = self._session
         return _now() - session.arrived_at[0] if session is not None and session.arrived_at else 0.0
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        """When the oldest delivery in hand was published, to the second; while it doesn't consume, the oldest that it gave back."""
+        return self._left_at if self._session is None else self._session.oldest_at
 
     async def start(self, *, paused: bool = False) -> None:
         """Begin to consume, now or as soon as the broker is there; with `paused`, when `resume` is called."""
@@ -289,11 +305,11 @@ class BatchConsumer:
                     session.wake.clear()
                     await session.wake.wait()
                     continue
-                batch = session.take(self._batch_messages, self._batch_bytes)
+                batch = session.taken = session.take(self._batch_messages, self._batch_bytes)
                 if await self._handle(session, batch):
                     await self._acknowledge(session, batch)
         finally:
-            self._session = None
+            self._session, self._left_at = None, session.oldest_at
             watch.cancel()
             leave(session.connection)
 
@@ -354,6 +370,7 @@ class BatchConsumer:
         except BrokerUnavailable as error:
             session.end(f"could not acknowledge: {error.reason}")
             return
+        session.taken = []
         for _ in batch:
             session.arrived_at.popleft()
         consumed_messages.labels(self.queue, "acknowledged").inc(len(kept))
@@ -383,7 +400,8 @@ class BatchConsumer:
 
     def _note(self, reason: str, error: BaseException | None = None) -> None:
         self.last_error = reason
-        self.since = self.since or datetime.now(UTC)
+        self.latest_error = reason, datetime.now(UTC)
+        self.since = self.since or self.latest_error[1]
         log.warning("%s: %s", self._name, reason, exc_info=error)
 
 

@@ -93,6 +93,12 @@ def holding(connection: Connection) -> list[Pause]:
     return [_pause(row) for row in rows]
 
 
+def seconds_to_next_end(connection: Connection) -> float | None:
+    """How long until the next pause ends by itself; negative when that is overdue, None when none will."""
+    found = connection.scalar(select(func.extract("epoch", func.min(pause.c.until) - func.clock_timestamp())))
+    return None if found is None else float(found)
+
+
 def tell(connection: Connection, kind: Kind) -> None:
     """Tell the workers, once this transaction is committed, that something changed for them."""
     connection.execute(select(func.pg_notify(CHANNEL, kind)))

@@ -20,11 +20,15 @@ from infra.logs import configure
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
 from infra.topology import declare
+from operations.consumers import State
 from stock.counting import Tolerance
 from workers import dead_letters, lag, metrics, outbound, projector, stock_writer
 from workers.probe import ProbeServer, probe_app
+from workers.pulse import Pulse, Sign
 
 STUCK_SECONDS = 120.0
+SLOW_SECONDS = 30.0
+"""A batch that takes so long is shown as stuck; after `STUCK_SECONDS` the process leaves."""
 WATCH_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
@@ -89,6 +93,8 @@ class Worker:
             name=name,
         )
         self._stopping = asyncio.Event()
+        self._catching = projector.Projector(self._engine, self._publisher) if name == projector.NAME else None
+        self._pulse = Pulse(self._engine, config, name=name, work=self, projects=self._catching is not None)
         self.exit_code = 0
 
     async def run(self) -> int:
@@ -113,9 +119,37 @@ class Worker:
         details = {
             "broker": await _answers(self._canary.check(self._config.publish_timeout_seconds)),
             "database": await _answers(asyncio.to_thread(ping, self._engine)),
-            "consumer": self._consumer.alive,
+            "consumer": self._consumer.alive and self._pulse.informed.is_set(),
         }
-        return {"ready": all(details.values()), **details, "last_error": self._consumer.last_error}
+        state = self._state(held=self._pulse.held)
+        return {"ready": all(details.values()), "state": state, **details, "last_error": self._consumer.last_error}
+
+    def sign(self, *, held: bool) -> Sign:
+        """How it does."""
+        consumer = self._consumer
+        return Sign(self._state(held=held), consumer.consuming, consumer.latest_error, consumer.oldest_at)
+
+    def _state(self, *, held: bool) -> State:
+        if self._consumer.handling_seconds > SLOW_SECONDS:
+            return "stuck"
+        if held and not self._consumer.consuming:
+            return "paused"
+        return "running" if self._consumer.consuming and self._consumer.last_error is None else "waiting"
+
+    async def hold(self) -> None:
+        """Give back what is in hand, beyond the batch that is being handled, and take nothing more."""
+        if self._outbound is not None:
+            await self._outbound.hold()
+        else:
+            await self._consumer.pause()
+
+    async def release(self) -> None:
+        """Take messages; the projector first makes up for what it missed."""
+        await self.catch_up()
+        if self._outbound is not None:
+            self._outbound.release()
+        elif not self._pulse.held:
+            self._consumer.resume()
 
     async def refresh(self) -> None:
         """Bring the gauges up to date."""
@@ -133,11 +167,10 @@ class Worker:
     async def _start(self) -> None:
         await self._until_there()
         await self._publisher.start()
-        if self.name == projector.NAME:
-            await self._until_caught_up()
-        await self._consumer.start(paused=self._outbound is not None)
+        await self._consumer.start(paused=True)
         if self._outbound is not None:
             self._outbound.start(self._consumer)
+        self._pulse.start()
         log.info("started")
 
     async def _until_there(self) -> None:
@@ -155,11 +188,11 @@ class Worker:
             else:
                 return
 
-    async def _until_caught_up(self) -> None:
-        catching = projector.Projector(self._engine, self._publisher)
-        while not self._stopping.is_set():
+    async def catch_up(self) -> None:
+        """Follow the log to its end, as soon as there is a database, unless told to wait meanwhile. Only a projector has anything to do."""
+        while self._catching is not None and self._may_work():
             try:
-                await asyncio.to_thread(catching.catch_up)
+                await self._catching.make_up(self._may_work)
             except Exception as error:
                 if not is_transient(error):
                     raise
@@ -168,11 +201,14 @@ class Worker:
             else:
                 return
 
+    def _may_work(self) -> bool:
+        return not self._stopping.is_set() and not self._pulse.held
+
     async def _watch(self) -> None:
         """A handler that neither returns nor raises has died in silence: leave, so that a fresh process takes over."""
         while not self._stopping.is_set():
             await self._pause(WATCH_SECONDS)
-            ended = self._consumer.ended or (self._outbound is not None and self._outbound.ended)
+            ended = self._consumer.ended or self._pulse.ended or (self._outbound is not None and self._outbound.ended)
             if ended or self._consumer.handling_seconds > STUCK_SECONDS:
                 log.error("stuck", ended=ended, seconds=self._consumer.handling_seconds)
                 self.exit_code = 1
@@ -185,9 +221,11 @@ class Worker:
             return
 
     async def _stop(self) -> None:
+        await self._pulse.stop()
         if self._outbound is not None:
             await self._outbound.stop()
         await self._consumer.stop()
+        await self._pulse.farewell()
         await self._canary.close()
         await self._publisher.close()
         self._engine.dispose()

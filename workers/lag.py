@@ -9,6 +9,7 @@ _LAG = text("""
     SELECT name.projection,
            coalesce(sum(h.seq - coalesce(c.seq, 0)), 0) AS events,
            count(*) FILTER (WHERE c.state = 'stalled') AS stalled,
+           count(*) FILTER (WHERE c.state = 'paused') AS paused,
            coalesce(extract(epoch FROM now() - min(e.recorded_at)), 0) AS seconds
     FROM unnest(CAST(:projections AS text[])) AS name(projection)
     CROSS JOIN store_head h
@@ -25,3 +26,4 @@ def refresh(engine: Engine) -> None:
             metrics.projection_lag_events.labels(row.projection).set(row.events)
             metrics.projection_lag_seconds.labels(row.projection).set(max(0, row.seconds))
             metrics.stalled_stores.labels(row.projection).set(row.stalled)
+            metrics.paused_stores.labels(row.projection).set(row.paused)

@@ -16,6 +16,8 @@ projection_lag_seconds = Gauge(
     "magasin_projection_lag_seconds", "Age of the oldest event that a projection hasn't applied.", ["projection"]
 )
 stalled_stores = Gauge("magasin_projection_stalled_stores", "Stores for which a projection stopped at an event.", ["projection"])
+paused_stores = Gauge("magasin_projection_paused_stores", "Stores for which a projection was told to wait.", ["projection"])
+consumer_paused = Gauge("magasin_consumer_paused", "1 while operators let the consumer wait, else 0.", ["consumer"])
 oldest_unsettled_seconds = Gauge("magasin_oldest_message_seconds", "Age of the oldest delivery not yet acknowledged.", ["consumer"])
 outward_leading = Gauge("magasin_outward_leading", "1 in the process that feeds and delivers, 0 in one that stands by.")
 outward_missing = Gauge("magasin_outward_missing_events", "Events in the log that haven't gone out.", ["reader"])

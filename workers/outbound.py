@@ -42,6 +42,10 @@ class Outbound:
         self._webhooks = Webhooks(engine, config, self._outgoing, utc_now)
         self._leadership = Leadership(config, name=NAME, channel=webhooks.CHANNEL, heard=self._webhooks.heard)
         self._leading: asyncio.Task[None] | None = None
+        self._allowed = asyncio.Event()
+        self._held = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def __call__(self, deliveries: list[Delivery]) -> None:
         """Wake the readers; the caller acknowledges afterwards."""
@@ -54,8 +58,24 @@ class Outbound:
         """Whether it has stopped by itself: something escaped that nothing expects."""
         return self._leading is not None and self._leading.done()
 
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that feeds and delivers."""
+        return not self._idle.is_set()
+
+    async def hold(self) -> None:
+        """Give the lead away and don't ask for it again; returns when nothing is under way any more."""
+        self._allowed.clear()
+        self._held.set()
+        await self._idle.wait()
+
+    def release(self) -> None:
+        """Lead again, when it is this process's turn."""
+        self._held.clear()
+        self._allowed.set()
+
     def start(self, consumer: BatchConsumer) -> None:
-        """Work whenever this process leads. The consumer, which was started paused, consumes while it does."""
+        """Work whenever this process leads and was released. The consumer, which was started paused, consumes while it does."""
         self._leading = asyncio.create_task(self._lead_always(consumer), name="outbound")
 
     async def stop(self) -> None:
@@ -74,7 +94,9 @@ class Outbound:
     async def _lead_always(self, consumer: BatchConsumer) -> None:
         try:
             while True:
+                await self._allowed.wait()
                 await self._leadership.win()
+                self._idle.clear()
                 metrics.outward_leading.set(1)
                 try:
                     await self._lead(consumer)
@@ -82,6 +104,8 @@ class Outbound:
                     log.warning("lead_lost", error=str(lost.exceptions[0])[:200])
                 finally:
                     metrics.outward_leading.set(0)
+                    self._idle.set()
+                await self._leadership.leave()
                 await asyncio.sleep(AWAY_SECONDS)
         except asyncio.CancelledError:
             raise
@@ -97,6 +121,7 @@ class Outbound:
             async with asyncio.TaskGroup() as group:
                 # First of all: what is notified while the rest begins is heard.
                 group.create_task(self._leadership.hold())
+                group.create_task(self._until_held())
                 await self._begin()
                 group.create_task(self._feed.run())
                 group.create_task(self._webhooks.run())
@@ -106,6 +131,12 @@ class Outbound:
             if not consumer.ended:
                 await consumer.pause()
             await self._webhooks.end()
+
+    async def _until_held(self) -> None:
+        """Raise LeadLost when operators let it wait."""
+        await self._held.wait()
+        message = "told to wait"
+        raise LeadLost(message)
 
     async def _begin(self) -> None:
         while True:

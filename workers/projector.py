@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -23,6 +23,8 @@ from workers import metrics
 from workers.letters import letter
 
 NAME = "projector"
+STORES_AT_ONCE = 8
+"""Of those that lie behind: at 2,000 events a store and round that is half a second in which their new events wait."""
 RESTOCKS = frozenset(cls.type for cls in get_args(OfRestock))
 log = structlog.get_logger(__name__)
 
@@ -38,7 +40,7 @@ class Projector:
         """Project, announce; the caller acknowledges afterwards. Raises while the database is away."""
         arrived = await asyncio.to_thread(self.project, deliveries)
         if arrived:
-            await self._announce(arrived)
+            await self._announce(changed(arrived))
 
     def project(self, deliveries: Sequence[Delivery]) -> Mapping[str, Sequence[Recorded]]:
         """Everything that happens in the database; answers the events by store."""
@@ -55,14 +57,32 @@ class Projector:
         return arrived
 
     def catch_up(self) -> int:
-        """Follow the log to its end for every store that lies behind: at start, for a new projection, after a resume."""
+        """Follow the log to its end for every store that lies behind: how many there were."""
+        parts = list(self._behind())
+        for part in parts:
+            self._make_up(part)
+        return sum(map(len, parts))
+
+    async def make_up(self, go_on: Callable[[], bool]) -> None:
+        """The same beside the loop, for as long as `go_on` says: at start, for a new projection, after a pause. Pages hear of it."""
+        for part in await asyncio.to_thread(lambda: list(self._behind())):
+            if not go_on():
+                return
+            await asyncio.to_thread(self._make_up, part)
+            await self._announce([{"store_id": store_id, "seq": seq, "types": []} for store_id, seq in part.items()])
+
+    def _behind(self) -> Iterator[dict[str, int]]:
+        """The stores that lie behind, a few at a time: those of one transaction, which others wait for."""
         with self._engine.connect() as connection:
             through = checkpoint.behind(connection, PROJECTIONS)
-        if through:
-            progress = follow(self._engine, {}, through)
-            self._note(progress.stalled)
-            log.info("caught_up", stores=len(through), events=progress.applied)
-        return len(through)
+        stores = sorted(through)
+        for start in range(0, len(stores), STORES_AT_ONCE):
+            yield {store_id: through[store_id] for store_id in stores[start : start + STORES_AT_ONCE]}
+
+    def _make_up(self, through: Mapping[str, int]) -> None:
+        progress = follow(self._engine, {}, through)
+        self._note(progress.stalled)
+        log.info("caught_up", stores=len(through), events=progress.applied)
 
     def _opened(self, deliveries: Sequence[Delivery]) -> dict[str, list[Recorded]]:
         arrived: dict[str, list[Recorded]] = defaultdict(list)
@@ -94,9 +114,9 @@ class Projector:
         for projection, store_id, error in stalled:
             log.error("projection_stalled", projection=projection, store_id=store_id, error=error)
 
-    async def _announce(self, arrived: Mapping[str, Sequence[Recorded]]) -> None:
+    async def _announce(self, stores: Sequence[Mapping[str, Any]]) -> None:
         """Tell every API instance. Nobody may be listening, and a lost announcement costs a page one refresh: no retry."""
-        body = to_json({"id": uuid7().hex, "at": datetime.now(UTC), "stores": changed(arrived)})
+        body = to_json({"id": uuid7().hex, "at": datetime.now(UTC), "stores": stores})
         try:
             await self._publisher.announce(body, content_type="application/json", type="projected", app_id=NAME)
         except BrokerUnavailable as error:
