@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 MOST_EVENTS: Final = 200_000
-"""Events (or movements of stock) looked at for one figure: a year of 150,000 sales and what became of them."""
+"""Events (or movements of stock) looked at for one figure: a year of 150,000 sales and what became of them; 60 µs of CPU each."""
 CHUNK_EVENTS: Final = 1_000
 GRACE: Final = timedelta(hours=1)
 """An event is late when it is recorded this long after it happened, or this long after the business day ended that it counts on."""
