@@ -9,8 +9,6 @@ from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection, Engine
 from uuid_utils.compat import uuid7
 
@@ -22,102 +20,18 @@ from api.reading import Page, after_of, paged
 from api.reads import After, Form, Limit, Reading
 from api.security import Guard
 from api.tokens import Principal
-from events.base import TYPES
-from events.fields import STORE_ID
+from api.webhook_shapes import NewWebhook, Tested, WebhookChange, WebhookShown, WebhookWithSecret, shown, with_secret
 from infra import outward, webhooks
-from infra.outgoing import LONGEST_URL, BadTarget, ForbiddenTarget, Outgoing, target_of
+from infra.outgoing import ForbiddenTarget, Outgoing, target_of
 from infra.webhooks import Webhook, delivery_id_of
 from projections.standing import Standing
 from schemas import outward as shapes
 
 T = TypeVar("T")
 MOST_ACTIVE: Final = 100
-MOST_NAMED: Final = 100
 TESTED: Final = "webhook.test"
 SECRET_BYTES: Final = 32
-KNOWN_TYPES: Final = frozenset(name for name, _ in TYPES)
-
-
-def _url(url: str) -> str:
-    try:
-        target_of(url)
-    except BadTarget as error:
-        code = "bad_target"
-        raise PydanticCustomError(code, "url") from error
-    return url
-
-
-def _types(types: list[str]) -> list[str]:
-    if not set(types) <= KNOWN_TYPES | {"*"}:
-        code = "not_allowed_value"
-        raise PydanticCustomError(code, "types")
-    return ["*"] if "*" in types else sorted(set(types))
-
-
-def _stores(stores: list[str]) -> list[str]:
-    return ["*"] if "*" in stores else sorted(set(stores))
-
-
-Url = Annotated[str, Field(min_length=1, max_length=LONGEST_URL), AfterValidator(_url)]
-Types = Annotated[list[str], Field(min_length=1, max_length=MOST_NAMED), AfterValidator(_types)]
-StoreName = Annotated[str, Field(pattern=rf"{STORE_ID}|^\*$")]
-Stores = Annotated[list[StoreName], Field(min_length=1, max_length=MOST_NAMED), AfterValidator(_stores)]
-Description = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 WebhookAdministrator = Annotated[Principal, Depends(Guard("webhook.manage"))]
-
-
-class NewWebhook(BaseModel):
-    """What is to be told to whom: recorded events of these types and stores (``["*"]``: all)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    url: Url
-    types: Types = Field(default_factory=lambda: ["*"])
-    stores: Stores = Field(default_factory=lambda: ["*"])
-    description: Description = ""
-
-
-class WebhookChange(BaseModel):
-    """What is to be different; what is left out or null stays. ``active: false`` is a pause: later it goes on where it was."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    url: Url | None = None
-    types: Types | None = None
-    stores: Stores | None = None
-    description: Description | None = None
-    active: Annotated[bool, Field(strict=True)] | None = None
-
-
-class WebhookShown(BaseModel):
-    """A webhook without its secret."""
-
-    webhook_id: UUID
-    url: str
-    types: list[str]
-    stores: list[str]
-    description: str
-    active: bool
-    created_by: str
-    created_at: datetime
-    updated_at: datetime
-
-
-class WebhookWithSecret(WebhookShown):
-    """A webhook with the secret that signs its requests: shown now and never again."""
-
-    secret: str
-
-
-class Tested(BaseModel):
-    """What became of a request that was sent to try a webhook."""
-
-    outcome: str
-    status: int | None
-    error: str | None
-    seconds: float
-
-
 router = APIRouter(prefix="/api/v2/webhooks", tags=["webhooks"])
 REFUSALS: Final = ("unauthorized", "forbidden", "unknown_webhook")
 
@@ -143,7 +57,7 @@ async def list_webhooks(
     place = after_of(after, UUID)
 
     def find(connection: Connection) -> Page:
-        rows = [_shown(each).model_dump() for each in webhooks.page(connection, after=place[0] if place else None, limit=limit + 1)]
+        rows = [shown(each).model_dump() for each in webhooks.page(connection, after=place[0] if place else None, limit=limit + 1)]
         return paged(rows, limit, "webhook_id")
 
     return await reader.answer(request, who, standing, find)
@@ -171,13 +85,13 @@ async def create_webhook(request: Request, response: Response, body: NewWebhook,
 
     made = await audited(engine_of(request), who, "webhook.create", str(webhook_id), step, details=body.model_dump())
     response.headers["Location"] = f"{request.url.path}/{webhook_id}"
-    return _with_secret(made)
+    return with_secret(made)
 
 
 @router.get("/{webhook_id}", summary="Un webhook / One webhook", responses=problem_responses(*REFUSALS, "invalid_content"))
 async def show_webhook(request: Request, webhook_id: UUID, _who: WebhookAdministrator) -> WebhookShown:
     """One webhook, without its secret."""
-    return _shown(await _read(request, lambda connection: known(webhooks.find(connection, webhook_id))))
+    return shown(await _read(request, lambda connection: known(webhooks.find(connection, webhook_id))))
 
 
 @router.patch(
@@ -196,13 +110,15 @@ async def change_webhook(request: Request, webhook_id: UUID, body: WebhookChange
         before = known(webhooks.find(connection, webhook_id, lock=True))
         if changes.get("active") and not before.active:
             _require_room(connection)
-        changed = webhooks.change(connection, webhook_id, changes)
-        outward.begin_now(connection, str(webhook_id), changed.only_stores)
+        back = before.removed and changes.get("active", False)
+        changed = webhooks.change(connection, webhook_id, changes | ({"removed": False} if back else {}))
+        if back or changed.stores != before.stores:
+            _begin_what_is_new(connection, before, changed)
         webhooks.hurry(connection, webhook_id)
         webhooks.notify(connection, "webhooks")
         return changed
 
-    return _shown(await audited(engine_of(request), who, "webhook.change", str(webhook_id), step, details=changes))
+    return shown(await audited(engine_of(request), who, "webhook.change", str(webhook_id), step, details=changes))
 
 
 @router.delete(
@@ -216,7 +132,7 @@ async def remove_webhook(request: Request, webhook_id: UUID, who: WebhookAdminis
 
     def step(connection: Connection) -> None:
         known(webhooks.find(connection, webhook_id, lock=True))
-        webhooks.change(connection, webhook_id, {"active": False})
+        webhooks.change(connection, webhook_id, {"active": False, "removed": True})
         webhooks.skip_all(connection, webhook_id)
         outward.forget(connection, str(webhook_id))
         webhooks.notify(connection, "webhooks")
@@ -238,7 +154,7 @@ async def rotate_secret(request: Request, webhook_id: UUID, who: WebhookAdminist
         webhooks.notify(connection, "webhooks")
         return changed
 
-    return _with_secret(await audited(engine_of(request), who, "webhook.rotate_secret", str(webhook_id), step))
+    return with_secret(await audited(engine_of(request), who, "webhook.rotate_secret", str(webhook_id), step))
 
 
 @router.post("/{webhook_id}/test", summary="Essayer / Try", responses=problem_responses(*REFUSALS, "invalid_content"))
@@ -275,6 +191,14 @@ async def _read(request: Request, ask: Callable[[Connection], T]) -> T:
     return await asyncio.to_thread(run)
 
 
+def _begin_what_is_new(connection: Connection, before: Webhook, after: Webhook) -> None:
+    """Stores that were not covered until now begin at their present; the others keep their places, even those that are at zero."""
+    reader = str(after.webhook_id)
+    if not before.removed:
+        outward.begin_at_zero(connection, reader, webhooks.covered(connection, before))
+    outward.begin_now(connection, reader, after.only_stores)
+
+
 def _require_room(connection: Connection) -> None:
     if webhooks.count_active(connection) >= MOST_ACTIVE:
         raise Problem("too_many_webhooks", most=MOST_ACTIVE)
@@ -295,11 +219,3 @@ def standing(_: Connection) -> Standing:
     """These lists change with every attempt, so no answer is good for a second one."""
     now = datetime.now(UTC)
     return Standing(position=f"webhooks:{now.timestamp()}", as_of=now, lag_seconds=0.0, stalled_stores=(), timezone="UTC")
-
-
-def _shown(webhook: Webhook) -> WebhookShown:
-    return WebhookShown.model_validate({name: getattr(webhook, name) for name in WebhookShown.model_fields})
-
-
-def _with_secret(webhook: Webhook) -> WebhookWithSecret:
-    return WebhookWithSecret.model_validate({name: getattr(webhook, name) for name in WebhookWithSecret.model_fields})

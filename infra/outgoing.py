@@ -25,7 +25,7 @@ LOOKUPS_AT_ONCE: Final = 8
 MOST_ADDRESSES: Final = 3
 MOST_ANSWER_BYTES: Final = 2_048
 MOST_ERROR: Final = 300
-IDLE_CONNECTIONS: Final = 2
+IDLE_SECONDS: Final = 30.0
 PORTS: Final = {"https": 443, "http": 80}
 # They carry an IPv4 address that a gateway would unpack: 6to4, Teredo, NAT64.
 TUNNELS: Final = tuple(ip_network(net) for net in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48"))
@@ -109,7 +109,7 @@ class Outgoing:
         transport = httpx2.AsyncHTTPTransport(
             verify=self._tls,
             trust_env=False,
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=IDLE_CONNECTIONS, keepalive_expiry=30.0),
+            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=IDLE_SECONDS),
         )
         return httpx2.AsyncClient(
             transport=transport, timeout=httpx2.Timeout(self._timeout_seconds), trust_env=False, follow_redirects=False

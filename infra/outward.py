@@ -44,6 +44,11 @@ _BEGIN_NOW = text("""
     ORDER BY h.store_id
     ON CONFLICT DO NOTHING
 """)
+_BEGIN_AT_ZERO = text("""
+    INSERT INTO outward_position (reader, store_id, seq)
+    SELECT :reader, store_id, 0 FROM unnest(CAST(:stores AS text[])) AS store_id
+    ON CONFLICT DO NOTHING
+""")
 _FORGET = text("DELETE FROM outward_position WHERE reader = :reader")
 
 
@@ -68,6 +73,11 @@ def move(connection: Connection, places: Mapping[tuple[str, str], int]) -> None:
 def begin_now(connection: Connection, reader: str, stores: Collection[str] | None = None) -> None:
     """Let a reader begin at the present end of each log (of these stores; None: all) that it has no place in yet."""
     connection.execute(_BEGIN_NOW, {"reader": reader, "stores": None if stores is None else sorted(stores)})
+
+
+def begin_at_zero(connection: Connection, reader: str, stores: Collection[str]) -> None:
+    """Let a reader begin at the first event of these stores where it has no place in them: for those it followed before they opened."""
+    connection.execute(_BEGIN_AT_ZERO, {"reader": reader, "stores": sorted(stores)})
 
 
 def forget(connection: Connection, reader: str) -> None:

@@ -35,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from infra.database import json_rows, metadata
+from infra.event_log import store_head
 
 Status = Literal["waiting", "delivered", "failed", "skipped"]
 CHANNEL: Final = "magasin_webhooks"
@@ -51,6 +52,7 @@ webhook = Table(
     Column("stores", ARRAY(Text), nullable=False),
     Column("description", Text, nullable=False, server_default=text("''")),
     Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("removed", Boolean, nullable=False, server_default=text("false")),
     Column("created_by", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -83,7 +85,7 @@ Index("ix_webhook_delivery_first_attempt_at", webhook_delivery.c.first_attempt_a
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One subscription. `types` and `stores` are ``("*",)`` for all of them."""
+    """One subscription. `types` and `stores` are ``("*",)`` for all of them. A pause keeps its places, a removal doesn't."""
 
     webhook_id: UUID
     url: str
@@ -92,6 +94,7 @@ class Webhook:
     stores: tuple[str, ...]
     description: str
     active: bool
+    removed: bool
     created_by: str
     created_at: datetime
     updated_at: datetime
@@ -194,6 +197,11 @@ def change(connection: Connection, webhook_id: UUID, changes: Mapping[str, Any])
     return _webhook(connection.execute(query.returning(*webhook.c)).one())
 
 
+def covered(connection: Connection, which: Webhook) -> list[str]:
+    """The stores that there are and that the webhook follows."""
+    return [store_id for store_id in connection.scalars(select(store_head.c.store_id)) if which.covers(store_id)]
+
+
 def notify(connection: Connection, what: str) -> None:
     """Tell the worker, when this transaction commits. `what` is ``webhooks``, or ``retry`` or ``skip`` with a delivery's id."""
     connection.execute(_NOTIFY, {"channel": CHANNEL, "what": what})
@@ -273,6 +281,7 @@ def _webhook(row: Row[Any]) -> Webhook:
         stores=tuple(row.stores),
         description=row.description,
         active=row.active,
+        removed=row.removed,
         created_by=row.created_by,
         created_at=row.created_at,
         updated_at=row.updated_at,

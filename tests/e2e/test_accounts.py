@@ -69,6 +69,15 @@ def test_signing_out_everywhere_refuses_every_token_at_every_instance_and_a_new_
     assert person.doors(person.sign_in().json()) == [200, 200]
 
 
+def test_who_is_signed_out_everywhere_sees_nothing_live_any_more(person: Person) -> None:
+    headers = {"Authorization": f"Bearer {person.sign_in().json()['access_token']}"}
+    with httpx2.stream("GET", f"{person.other.url}/api/v2/live", headers=headers, timeout=30, trust_env=False) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        assert person.system.client().post(f"/api/v2/users/{person.username}/sign-out").status_code == 204
+        assert not [line for line in lines if line.startswith("data")]
+
+
 def test_another_role_counts_at_once_and_the_session_renews_itself(person: Person) -> None:
     tokens = person.sign_in().json()
     changes = {"role": "gestionnaire", "stores": ["*"]}
@@ -120,7 +129,8 @@ def test_the_audit_log_tells_who_did_it_who_failed_and_who_was_not_let(person: P
 
 
 def test_the_audit_log_has_pages_and_its_filters_are_checked(person: Person) -> None:
-    http, path, seen = person.system.client("operateur"), "/api/v2/ops/audit-log?limit=1&actor=admin-test", []
+    http, path = person.system.client("operateur"), "/api/v2/ops/audit-log?limit=1&actor=admin-test"
+    seen: list[int] = []
     while path and len(seen) < 3:
         answer = http.get(path)
         seen += [line["id"] for line in answer.json()["items"]]

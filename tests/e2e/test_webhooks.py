@@ -139,12 +139,28 @@ def test_a_webhook_that_was_removed_is_told_nothing_and_keeps_its_log(shop: Shop
     eventually(lambda: len(log(shop, webhook, status="delivered")) == 1 or None)
     assert shop.http.delete(path).status_code == 204
     assert shop.http.get(path).json()["active"] is False
+    assert shop.http.get(path).json()["removed"] is True
     shop.sell(sku())
     assert len(log(shop, webhook)) == 1
     assert shop.http.patch(path, json={"active": True}).json()["active"] is True
     later = shop.sell(sku())
     eventually(lambda: len(other.told) == 2 or None)
     assert other.told[-1]["id"] == later["event_id"]
+
+
+def test_a_webhook_that_takes_more_stores_begins_at_their_present_and_keeps_its_places(
+    system: System, shop: Shop, other: Other, webhook: Json
+) -> None:
+    path, another = f"{WEBHOOKS}/{webhook['webhook_id']}", system.open_store()
+    early = another.sell(sku())
+    other.out_of_order = True
+    kept = shop.sell(sku())
+    eventually(lambda: log(shop, webhook, status="waiting") or None)
+    assert shop.http.patch(path, json={"stores": [shop.store_id, another.store_id]}).status_code == 200
+    other.out_of_order = False
+    later = another.sell(sku())
+    eventually(lambda: {each["id"] for each in other.told} == {kept["event_id"], later["event_id"]} or None)
+    assert early["event_id"] not in {each["id"] for each in other.told}
 
 
 @pytest.mark.parametrize(
