@@ -91,7 +91,8 @@ WITH line AS (
     INSERT INTO till AS t (store_id, till_id, seen, last_sale_at, last_heard_at)
     SELECT store_id, %(payload)s::jsonb ->> 'till_id',
            CASE WHEN %(payload)s::jsonb ? 'till_seq'
-                THEN int8multirange(int8range((%(payload)s::jsonb ->> 'till_seq')::bigint, (%(payload)s::jsonb ->> 'till_seq')::bigint, '[]'))
+                THEN int8multirange(int8range(
+                    (%(payload)s::jsonb ->> 'till_seq')::bigint, (%(payload)s::jsonb ->> 'till_seq')::bigint, '[]'))
                 ELSE '{}' END,
            %(effective_at)s::timestamptz, recorded_at
     FROM head WHERE %(payload)s::jsonb ? 'till_id'
