@@ -256,7 +256,7 @@ def _written(request: Request, page: Page, now: Standing, form: Form, sheet: She
             + as_csv(
                 page.rows,
                 separator_of(request),
-                amounts=sheet.amounts if sheet else (),
+                decimals=sheet.decimals if sheet else (),
                 names=list(sheet.columns) if sheet else (),
             )
         )

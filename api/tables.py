@@ -32,25 +32,25 @@ def names_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def as_csv(
-    rows: Sequence[Mapping[str, Any]], separator: Separator = ",", *, amounts: Collection[str] = (), names: Sequence[str] = ()
+    rows: Sequence[Mapping[str, Any]], separator: Separator = ",", *, decimals: Collection[str] = (), names: Sequence[str] = ()
 ) -> bytes:
     """Rows as CSV (RFC 4180, UTF-8) with a header line, which has `names` when there is no row to tell them.
 
     With a semicolon it is the file that a spreadsheet in French opens by a double click: a byte order mark says that it is UTF-8, and the
-    columns `amounts` have a decimal comma.
+    columns `decimals` have a decimal comma.
     """
     spread = [flat(row) for row in rows]
     columns = names_of(spread) or names
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=separator)
     writer.writerow(columns)
-    writer.writerows([cell(row.get(name)) for name in columns] for row in _localized(spread, amounts if separator == ";" else ()))
+    writer.writerows([cell(row.get(name)) for name in columns] for row in _localized(spread, decimals if separator == ";" else ()))
     return (BYTE_ORDER_MARK if separator == ";" else "").encode() + out.getvalue().encode()
 
 
-def _localized(rows: Iterable[Mapping[str, Any]], amounts: Collection[str]) -> Iterator[Mapping[str, Any]]:
+def _localized(rows: Iterable[Mapping[str, Any]], decimals: Collection[str]) -> Iterator[Mapping[str, Any]]:
     for row in rows:
-        yield {**row, **{name: str(row[name]).replace(".", ",") for name in amounts if row.get(name) is not None}} if amounts else row
+        yield {**row, **{name: str(row[name]).replace(".", ",") for name in decimals if row.get(name) is not None}} if decimals else row
 
 
 def cell(value: Any) -> Any:  # noqa: ANN401 - any value of a row

@@ -25,6 +25,7 @@ MOST_CHARACTERS: Final = 32_767
 MOST_SHEET_NAME: Final = 31
 NARROWEST, WIDEST, BESIDE = 11, 60, 2
 WHOLE: Final = "#,##0"
+DECIMAL: Final = {"money", "percent", "days"}
 FORMATS: Final[Mapping[str, str]] = {
     "money": "#,##0.00",
     "count": WHOLE,
@@ -74,9 +75,9 @@ class Sheet:
         return self.columns.get(name) or self.known.get(name) or Column(Text(name, name))
 
     @property
-    def amounts(self) -> list[str]:
-        """The columns that hold money."""
-        return [name for name, column in self.columns.items() if column.unit == "money"]
+    def decimals(self) -> list[str]:
+        """The columns whose figures have decimals."""
+        return [name for name, column in self.columns.items() if column.unit in DECIMAL]
 
 
 DEFINITIONS: Final = Text("Définitions", "Definitions")

@@ -90,8 +90,10 @@ def test_a_program_gets_commas_and_points() -> None:
 
 
 def test_a_spreadsheet_in_french_gets_semicolons_decimal_commas_and_the_mark_of_utf_8() -> None:
-    made = as_csv([{**ROW, "name": {"fr": "Pêche; jaune"}, "active": True}], ";", amounts=SHEET.amounts).decode("utf-8")
-    assert made == '\ufeffbusiness_date;sku;units;revenue;name.fr;active\r\n2026-03-14;1.50;3;-7,05;"Pêche; jaune";true\r\n'
+    made = as_csv([{**ROW, "name": {"fr": "Pêche; jaune"}, "active": True, "share": 1.5}], ";", decimals=[*SHEET.decimals, "share"]).decode(
+        "utf-8"
+    )
+    assert made == '\ufeffbusiness_date;sku;units;revenue;name.fr;active;share\r\n2026-03-14;1.50;3;-7,05;"Pêche; jaune";true;1,5\r\n'
 
 
 @pytest.mark.parametrize("amount", ["-1", "-1.50", "3"])
