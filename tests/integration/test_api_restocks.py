@@ -1,5 +1,6 @@
 """Can two stores agree about goods over HTTP, may each do only its part, and is every answer the same when it is asked for again?"""
 
+import json
 import signal
 import threading
 from collections import Counter
@@ -9,7 +10,12 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
 
+from api.commands import Command
+from api.restocks import COMMANDS
 from tests.e2e.system import Fragile, Json, Shop, System, sku
 
 WAIT = {"Prefer": "wait=10"}
@@ -71,6 +77,13 @@ class Pair:
 def pair(system: System) -> Pair:
     """One for all of them; every test may have restocks of its own."""
     return Pair(system)
+
+
+@pytest.fixture(scope="module")
+def asked(pair: Pair) -> str:
+    """A restock that anything may be said about."""
+    restock_id: str = pair.ask()["restock_id"]
+    return restock_id
 
 
 def test_a_restock_goes_its_way_from_request_to_the_last_receipt(system: System) -> None:
@@ -305,3 +318,32 @@ def test_without_redis_a_restock_is_found_and_goes_on(fragile: Fragile, pair: Pa
     with fragile.redis.away():
         assert manager.post(f"/api/v2/restocks/{restock_id}/approve", json={}, headers=WAIT).status_code == 201
         assert manager.post(f"/api/v2/restocks/{uuid4()}/approve", json={}).json()["code"] == "unknown_restock"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=12), children, max_size=4),
+    max_leaves=12,
+)
+FIELDS = sorted({name for command in COMMANDS for name in command.body.model_fields} | {"sku", "quantity", "received", "damaged"})
+LIKELY = st.dictionaries(
+    st.sampled_from(FIELDS), ANYTHING | st.lists(st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=5), max_size=3)
+)
+
+
+@given(body=ANYTHING | LIKELY, command=st.sampled_from(COMMANDS))
+@settings(max_examples=80, phases=[Phase.generate, Phase.shrink])
+def test_no_json_at_all_breaks_a_step(pair: Pair, asked: str, body: object, command: Command) -> None:
+    content = json.dumps(body).encode()
+    path = command.path.format(restock_id=asked)
+    answer = pair.shop.http.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code < 500, answer.text
+    assert answer.status_code == 202 or answer.headers["content-type"] == "application/problem+json"
+
+
+def test_nothing_of_all_that_was_dead_lettered(pair: Pair) -> None:
+    pair.done(pair.ask()["restock_id"], "approve")
+    with pair.system.engine.connect() as connection:
+        stores = [pair.shop.store_id, pair.centre.store_id]
+        found = connection.execute(text("SELECT reason, error FROM dead_letter WHERE store_id = ANY(:stores)"), {"stores": stores}).all()
+    assert found == []
