@@ -86,13 +86,13 @@ async def list_stock(
     place = after_of(after, text_part, text_part)
 
     def find(connection: Connection) -> Page:
-        instead = catalogue.meant(connection, search).corrected
-        wanted = holdings.Wanted(stores=stores, sku=sku, search=instead[0] if instead else search, status=status)
+        meant = catalogue.meant(connection, search)
+        wanted = holdings.Wanted(stores=stores, sku=sku, skus=meant.skus, search=meant.phrase, status=status)
         if at == clocks.NOW:
             page = paged(holdings.levels(connection, wanted, after=place, limit=limit + 1), limit, "store_id", "sku")
         else:
             page = Page(*clocks.levels(connection, wanted, at, after=place, limit=limit))
-        return corrected(page, instead)
+        return corrected(page, meant.corrected)
 
     return await reader.answer(request, who, lambda connection: _standing(connection, stores, at), find)
 

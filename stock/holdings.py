@@ -32,10 +32,11 @@ from stock.transit import LEFT, in_transit
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which cells of stores and SKUs; None doesn't matter."""
+    """Which cells of stores and SKUs; None doesn't matter. What is searched for are `skus` where they are few, else words."""
 
     stores: Collection[str] | None = None
     sku: str | None = None
+    skus: Collection[str] | None = None
     search: str | None = None
     status: str | None = None
 
@@ -116,6 +117,8 @@ def _within(
         statement = statement.where(cell[0].in_(sorted(wanted.stores)))
     if wanted.sku is not None:
         statement = statement.where(cell[1] == wanted.sku)
+    if wanted.skus is not None:
+        statement = statement.where(cell[1].in_(sorted(wanted.skus)))
     if after:
         statement = statement.where(tuple_(*cell) > tuple_(literal(after[0]), literal(after[1])))
     return statement

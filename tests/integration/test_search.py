@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from infra.database import together
 from stock.assortment import Description, statements
-from stock.catalogue import Wanted, meant, products
+from stock.catalogue import Meant, Wanted, meant, products
 from tests.e2e.system import Json, Shop, System, eventually, sku
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -83,10 +83,15 @@ def test_a_whole_code_finds_its_product_first(catalogue: Connection) -> None:
     assert found(catalogue, "923456789012") == []
 
 
-def test_what_was_taken_instead_is_told(catalogue: Connection) -> None:
+def test_what_was_taken_instead_is_told(catalogue: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     with catalogue.begin():
-        assert meant(catalogue, "fromge rape").corrected == ("fromage rape",)
-        assert meant(catalogue, "fromage").corrected == meant(catalogue, "xylophone").corrected == meant(catalogue, None).corrected == ()
+        assert meant(catalogue, "fromge rape") == Meant(skus={"A-1"}, corrected=("fromage rape",))
+        assert meant(catalogue, "fromage") == Meant(skus={"A-1", "A-2"})
+        assert meant(catalogue, "xylophone") == Meant(skus=set())
+        assert meant(catalogue, None) == meant(catalogue, "?") == Meant()
+        monkeypatch.setattr("stock.catalogue.FEW", 1)
+        assert meant(catalogue, "fromage") == Meant(phrase="fromage")
+        assert meant(catalogue, "fromge") == Meant(phrase="fromage", corrected=("fromage",))
         both = products(catalogue, Wanted(search="yogourt natre"), after=None, limit=50)
         assert both.corrected == ("yogourt nature", "yogourt notre")
         assert [row["reading"] for row in both.rows] == [2, 3]
