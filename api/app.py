@@ -23,6 +23,8 @@ from api import (
     events,
     health,
     live,
+    operators_overview,
+    operators_pauses,
     pages,
     problems,
     reads,
@@ -57,6 +59,7 @@ from infra.canary import Canary
 from infra.connection import BrokerUnavailable, connect
 from infra.database import engine_for
 from infra.logs import configure
+from infra.management import Management
 from infra.memory import Memory
 from infra.outgoing import Outgoing
 from infra.publisher import ConfirmingPublisher
@@ -100,6 +103,8 @@ def create_app(config: Settings | None = None) -> FastAPI:
         auth.keys_router,
         users.router,
         audit.router,
+        operators_overview.router,
+        operators_pauses.router,
         webhooks.router,
         webhook_log.router,
         events.router,
@@ -155,6 +160,7 @@ def _assemble(app: FastAPI, config: Settings) -> None:
     state.reader = Reader(state.engine, state.redis, ttl_seconds=config.cache_ttl_seconds, timeout_seconds=config.redis_timeout_seconds)
 
     state.outgoing = Outgoing(private=config.webhook_private_targets, timeout_seconds=config.webhook_timeout_seconds)
+    state.management = Management(config.rabbitmq_management_url, config.amqp_url)
     state.sessions = Sessions(state.engine, state.tokens, state.publisher, state.live.leave)
 
     def heard(kind: str, content: dict[str, Any]) -> None:
@@ -233,6 +239,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await state.canary.close()
     await state.publisher.close()
     state.outgoing.close()
+    state.management.close()
     await state.redis.aclose()
     state.engine.dispose()
     log.info("stopped")

@@ -24,6 +24,7 @@ from api.faults import MOST_FAULTS, Fault, errors_of, faults_of, faults_of_reque
 from api.locale import language_of
 from api.problem_docs import document_problems, problem_responses
 from api.texts import PROBLEMS, Language
+from operations.deed import Refused
 
 __all__ = ["Fault", "Problem", "answer", "errors_of", "faults_of", "install", "on_anything", "problem_of", "problem_responses"]
 
@@ -140,6 +141,7 @@ def answer(problem: Problem, connection: HTTPConnection) -> Response:
 def install(app: FastAPI) -> None:
     """Make every failure of that application a problem answer, and say so in its OpenAPI document."""
     app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(Refused, _on_refused)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     for lost in (OperationalError, InterfaceError, PoolTimeoutError):
@@ -151,6 +153,10 @@ def install(app: FastAPI) -> None:
 
 async def _on_problem(request: Request, exc: Exception) -> Response:
     return answer(exc if isinstance(exc, Problem) else Problem("internal_error"), request)
+
+
+async def _on_refused(request: Request, exc: Exception) -> Response:
+    return answer(Problem(exc.code, members=exc.members) if isinstance(exc, Refused) else Problem("internal_error"), request)
 
 
 async def _on_invalid(request: Request, exc: Exception) -> Response:

@@ -1,0 +1,125 @@
+"""How does the whole system do right now, on one page?
+
+Queues as the broker tells them, consumers as they tell it themselves, projections by the log and their checkpoints, dead letters by what
+went wrong, jobs. What can't be reached is said to be away; the rest is there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from infra import pauses
+from infra.management import Look, NodeFigures, QueueFigures
+from infra.pauses import Pause
+from operations import consumers, progress
+from operations.consumers import Instance
+from operations.pauses import CONSUMERS
+
+MOST_GROUPS: Final = 20
+FIGURES: Final = ("ready", "unacknowledged", "consumers", "in_per_second", "out_per_second")
+_LETTERS = text("""
+    SELECT fingerprint, count(*) AS count, min(failed_at) AS first_failed_at, max(failed_at) AS last_failed_at,
+           (array_agg(type ORDER BY failed_at DESC))[1] AS type,
+           (array_agg(left(error, 300) ORDER BY failed_at DESC))[1] AS error,
+           array_agg(DISTINCT consumer) AS consumers
+    FROM dead_letter WHERE status = 'waiting'
+    GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT :most
+""")
+_LETTERS_BY_STATUS = text("SELECT status, count(*) AS count FROM dead_letter GROUP BY status")
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What several parts of the page are made of, read once."""
+
+    pauses: Sequence[Pause]
+    instances: Sequence[Instance]
+    look: Look
+    now: datetime
+
+
+def situation(connection: Connection, look: Look, now: datetime) -> Situation:
+    """The situation in the database, beside what the broker told."""
+    return Situation(pauses.holding(connection), consumers.instances(connection), look, now)
+
+
+def queues(found: Situation) -> list[dict[str, Any]]:
+    """One item for each queue: ours first, also when the broker is away (then with what is known without it), then those of others."""
+    told = {each.name: each for each in found.look.queues}
+    names = [*CONSUMERS, *sorted(told.keys() - {*CONSUMERS})]
+    return [_queue(name, told.get(name), found) for name in names]
+
+
+def consumer_list(found: Situation) -> list[dict[str, Any]]:
+    """One item for each consumer."""
+    return consumers.told(found.instances, found.pauses, found.now)
+
+
+def broker(look: Look) -> dict[str, Any]:
+    """Whether the management API answers, and which alarms hold: under an alarm the broker takes nothing from anybody who publishes."""
+    alarms = [
+        {"node": node.name, "alarm": alarm}
+        for node in look.nodes
+        for alarm, on in (
+            ("memory", node.memory_alarm),
+            ("disk", node.disk_alarm),
+            ("partition", node.partitioned),
+            ("down", not node.running),
+        )
+        if on
+    ]
+    return {"available": look.away is None, "away": look.away, "nodes": [asdict(node) for node in look.nodes], "alarms": alarms}
+
+
+def dead_letters(connection: Connection) -> dict[str, Any]:
+    """How many dead letters there are by status, and those that wait by what went wrong: the largest groups."""
+    by_status = {row.status: row.count for row in connection.execute(_LETTERS_BY_STATUS)}
+    groups = [dict(row) for row in connection.execute(_LETTERS, {"most": MOST_GROUPS}).mappings()]
+    return {"waiting": by_status.get("waiting", 0), "by_status": by_status, "groups": groups}
+
+
+def overview(connection: Connection, look: Look, now: datetime) -> dict[str, Any]:
+    """Everything on one page."""
+    found = situation(connection, look, now)
+    return {
+        "broker": broker(look),
+        "queues": queues(found),
+        "consumers": consumer_list(found),
+        "projections": progress.projections(connection, found.pauses),
+        "dead_letters": dead_letters(connection),
+    }
+
+
+def _alarms(node: NodeFigures) -> list[str]:
+    holds = {"memory": node.memory_alarm, "disk": node.disk_alarm, "partition": node.partitioned, "down": not node.running}
+    return [name for name, on in holds.items() if on]
+
+
+def _queue(name: str, told: QueueFigures | None, found: Situation) -> dict[str, Any]:
+    paused = any(each.target.kind == "consumer" and each.target.name == name for each in found.pauses)
+    if told is None:
+        age, at_most = consumers.oldest(name, found.instances, found.now)
+        # Without a word of the broker's the queue may be empty: what is in hand is certain, a bound would not be.
+        known = None if at_most else age
+        return {
+            "name": name,
+            **dict.fromkeys(FIGURES),
+            "oldest_seconds": known,
+            "oldest_at_most": False,
+            "seconds_to_empty": None,
+            "paused": paused,
+        }
+    empty = not told.ready and not told.unacknowledged
+    age, at_most = (0.0, False) if empty else consumers.oldest(name, found.instances, found.now)
+    return {**asdict(told), "oldest_seconds": age, "oldest_at_most": at_most, "seconds_to_empty": seconds_to_empty(told), "paused": paused}
+
+
+def seconds_to_empty(queue: QueueFigures) -> float | None:
+    """At the present rates; None while it doesn't shrink."""
+    if not queue.ready:
+        return 0.0
+    shrinks = queue.out_per_second - queue.in_per_second
+    return round(queue.ready / shrinks, 1) if shrinks > 0 else None
