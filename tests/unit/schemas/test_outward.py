@@ -36,10 +36,10 @@ def test_names_of_attributes_are_what_cloud_events_allow() -> None:
     assert all(name.isalnum() and name.islower() and len(name) <= 20 for name in outward.attributes(event))
 
 
-def test_the_signature_is_the_one_in_the_documents() -> None:
-    assert outward.signature("secret", 1_795_363_200, b"{}") == (
-        "t=1795363200,v1=" + "964b26f5d1c2bb8e23c8a5cd7802cd1dbace743499a168c7384eb073555a9dd0"
-    )
+def test_the_signature_is_what_openssl_makes_of_second_dot_body() -> None:
+    """``printf '1795363200.{}' | openssl dgst -sha256 -hmac secret``"""
+    made = "964b26f5d1c2bb8e23c8a5cd7802cd1dbace743499a168c7384eb073555a9dd0"  # pragma: allowlist secret
+    assert outward.signature("secret", 1_795_363_200, b"{}") == f"t=1795363200,v1={made}"
 
 
 def test_a_request_says_what_it_is_and_who_may_believe_it() -> None:
