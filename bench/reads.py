@@ -26,6 +26,7 @@ from infra.settings import settings
 from magasin import house, state
 
 READER: Final = "gestionnaire"
+BASE: Final = "/api/v2"
 ROUNDS: Final = 100
 WARM_UP: Final = 3
 MOST_SECONDS: Final = 10.0
@@ -77,12 +78,12 @@ class Api:
         self._password = password
         self._numbers = count(1)
         self._until = 0.0
-        self._http = httpx2.Client(base_url=f"{url}/api/v2/", timeout=REQUEST_SECONDS, trust_env=False)
+        self._http = httpx2.Client(base_url=url, timeout=REQUEST_SECONDS, trust_env=False)
 
     def get(self, path: str, parameters: Mapping[str, str | int]) -> httpx2.Response:
         """An answer. Raises httpx2.HTTPStatusError for any other than a good one."""
         self._sign_in()
-        return self._http.get(path, params=dict(parameters)).raise_for_status()
+        return self._http.get(f"{BASE}/{path}", params=dict(parameters)).raise_for_status()
 
     def items(self, path: str, pages: int = 1, **parameters: str | int) -> list[Row]:
         """The items of the first pages of a list."""
@@ -103,7 +104,7 @@ class Api:
     def _sign_in(self) -> None:
         if time.monotonic() < self._until:
             return
-        answer = self._http.post("auth/token", data={"username": READER, "password": self._password}).raise_for_status().json()
+        answer = self._http.post(f"{BASE}/auth/token", data={"username": READER, "password": self._password}).raise_for_status().json()
         self._http.headers["Authorization"] = f"Bearer {answer['access_token']}"
         self._until = time.monotonic() + answer["expires_in"] / 2
 
