@@ -317,13 +317,14 @@ class Fragile:
 def start_api(settings: Settings, name: str, folder: Path, **more: str) -> tuple[str, Running]:
     """An API process with these settings, ready: where it is, and the process."""
     url = f"http://{LOOPBACK}:{settings.port}"
-    running = Running(name, (sys.executable, "-m", "api"), _environment(settings) | more, folder)
+    running = Running(name, (sys.executable, "-m", "api"), environment(settings) | more, folder)
     running.ready(url)
     return url, running
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    return {
+def environment(settings: Settings) -> dict[str, str]:
+    """What a process of this system is told."""
+    told = {
         "MAGASIN_ENV": settings.env,
         "MAGASIN_HOME": str(settings.home),
         "MAGASIN_DATABASE_URL": settings.database_url,
@@ -331,6 +332,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "MAGASIN_REDIS_URL": settings.redis_url,
         "MAGASIN_PORT": str(settings.port),
     }
+    management = settings.rabbitmq_management_url
+    return told if management is None else {**told, "MAGASIN_RABBITMQ_MANAGEMENT_URL": management}
 
 
 @pytest.fixture(scope="session")
@@ -351,7 +354,7 @@ def system(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
         stack.callback(lambda: _stop_all(processes))
         probes = {name: free_port() for name in WORKERS}
         for name, port in probes.items():
-            env = {**_environment(settings), "MAGASIN_PROBE_PORT": str(port)}
+            env = {**environment(settings), "MAGASIN_PROBE_PORT": str(port)}
             processes[name] = Running(name, (sys.executable, "-m", "workers", name), env, folder)
         url, processes["api"] = start_api(settings, "api", folder)
         for name, port in probes.items():
