@@ -13,7 +13,7 @@ from api.command_list import COMMANDS
 from events.base import TYPES
 from infra.settings import Settings
 from infra.topology import EVENTS, FEED, INTAKE
-from projections import PROJECTIONS
+from projections import REPORTS
 
 Json = dict[str, Any]
 
@@ -64,6 +64,11 @@ CONTRACT = {
     "GET /api/v2/reports/daily-sales",
     "GET /api/v2/reports/hourly-sales",
     "GET /api/v2/reports/store-performance",
+    "GET /api/v2/reports/consolidated",
+    "GET /api/v2/reports/top-products",
+    "GET /api/v2/reports/stock-valuation",
+    "GET /api/v2/reports/low-stock",
+    "GET /api/v2/reports/shrinkage",
     "GET /api/v2/reports/{name}/explain",
     "GET /api/v2/live",
     "GET /healthz",
@@ -203,11 +208,14 @@ def test_every_list_says_that_it_is_a_table_too(openapi: Json) -> None:
             assert {"limit", "format"} <= names, line
 
 
-def test_every_projection_has_its_report(openapi: Json) -> None:
-    for name, projection in PROJECTIONS.items():
+def test_every_report_is_there_with_its_measures_parameters_and_members(openapi: Json) -> None:
+    for name, report in REPORTS.items():
         operation = openapi["paths"][f"/api/v2/reports/{name}"]["get"]
-        assert operation["summary"] == projection.question
-        assert all(measure.name in operation["description"] for measure in projection.measures)
+        assert operation["summary"] == report.question
+        assert all(measure.name in operation["description"] for measure in report.measures)
+        assert {each["name"] for each in operation["parameters"]} >= {option for option, _ in report.options}
+        members = operation["responses"]["200"]["content"]["application/json"]["schema"]["properties"]
+        assert members.keys() >= {"items", "meta", *(section for section, _ in report.sections)}
 
 
 def test_every_event_is_in_the_events_document(asyncapi: Json) -> None:

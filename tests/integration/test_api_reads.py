@@ -23,6 +23,10 @@ LISTS = (
     "reports/daily-sales?store={store}&group_by=sku",
     "reports/hourly-sales?store={store}",
     "reports/store-performance?store={store}",
+    "reports/consolidated?store={store}",
+    "reports/top-products?store={store}",
+    "reports/stock-valuation?store={store}&group_by=sku",
+    "reports/low-stock?store={store}",
 )
 ONES = ("stores/{store}", "products/{sku}", "stores/{store}/sales/{sale}")
 NAME = {"fr": '=HYPERLINK("http://x")', "en": "@SUM(1)"}
