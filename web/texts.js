@@ -16,7 +16,9 @@ export const MADE = {
     voids: "Annulées", store: "Magasin", before: "vs avant",
     "sale.recorded": "vente", "sale.returned": "retour", "sale.voided": "annulation", "stock.adjusted": "correction de stock",
     "stock.counted": "comptage", "delivery.received": "livraison", "case.opened": "écart à traiter", "store.defined": "magasin modifié",
-    "product.defined": "produit modifié", "product.stocked": "seuils modifiés", siege: "Catalogue",
+    "product.defined": "produit modifié", "product.stocked": "seuils modifiés",
+    "restock.requested": "réappro demandé", "restock.approved": "réappro accordé", "restock.rejected": "réappro refusé",
+    "restock.cancelled": "réappro annulé", "restock.shipped": "réappro expédié", "restock.received": "réappro reçu", siege: "Catalogue",
   },
   en: {
     upToDate: (at, lag) => `up to date as of ${at} – ${lag} s behind`, offline: "connection lost, trying again…", all: "All shops",
@@ -26,6 +28,8 @@ export const MADE = {
     voids: "Voided", store: "Shop", before: "vs before",
     "sale.recorded": "sale", "sale.returned": "return", "sale.voided": "void", "stock.adjusted": "stock correction",
     "stock.counted": "count", "delivery.received": "delivery", "case.opened": "discrepancy to settle", "store.defined": "shop changed",
-    "product.defined": "product changed", "product.stocked": "limits changed", siege: "Catalogue",
+    "product.defined": "product changed", "product.stocked": "limits changed",
+    "restock.requested": "restock requested", "restock.approved": "restock approved", "restock.rejected": "restock rejected",
+    "restock.cancelled": "restock cancelled", "restock.shipped": "restock shipped", "restock.received": "restock received", siege: "Catalogue",
   },
 };
