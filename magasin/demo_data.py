@@ -32,6 +32,10 @@ DELIVERY_LINES: Final = 500
 FILE_CLOCK: Final = timedelta(hours=-5)
 """The files are in UTC; the shops' clock was five hours behind it."""
 OPENING_HOUR: Final = time(6)
+CENTRE_HOLDS_ONE_IN: Final = 2
+"""Of the units that all shops sell in the whole time, the logistics centre has one in two."""
+COST_TENTHS: Final = 7
+"""What a unit of the opening stock cost: seven tenths of its price."""
 
 SHOPS: Final[Mapping[str, str]] = {
     "292": "Magasin Plateau-Mont-Royal",
@@ -249,17 +253,20 @@ def opening_units(store_id: str, sku: str, sold: int) -> int:
 
 @cache
 def opening_deliveries() -> tuple[Delivery, ...]:
-    """The opening stock of every shop as deliveries, in the order in which they are sent."""
+    """The opening stock of every shop and of the centre as deliveries, in the order in which they are sent."""
     sold: Counter[tuple[str, str]] = Counter()
+    chain: Counter[str] = Counter()
     for basket in baskets():
         for line in basket.lines:
             sold[basket.store_id, line.sku] += line.quantity
+            chain[line.sku] += line.quantity
     stock: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
     for (store_id, sku), units in sorted(sold.items()):
         stock[store_id].append((sku, opening_units(store_id, sku, units)))
+    stock[CENTRE] = [(sku, -(-units // CENTRE_HOLDS_ONE_IN)) for sku, units in sorted(chain.items())]
     return tuple(
         Delivery(store_id, part, lines)
-        for store_id in SHOPS
+        for store_id in (CENTRE, *SHOPS)
         for part, lines in enumerate(_chunks(stock[store_id], DELIVERY_LINES), start=1)
     )
 
@@ -276,13 +283,16 @@ def opening_instant(last_day: date) -> datetime:
 
 def delivery_body(delivery: Delivery, last_day: date) -> bytes:
     """The body of ``POST /stores/{store_id}/deliveries``."""
+    prices = _prices()
     return encode(
         {
             "delivery_id": str(delivery.delivery_id),
             "occurred_at": opening_instant(last_day).isoformat().replace("+00:00", "Z"),
             "supplier": SUPPLIER,
             "document": f"OUV-{delivery.store_id}-{delivery.part}",
-            "lines": [{"sku": sku, "quantity": units} for sku, units in delivery.lines],
+            "lines": [
+                {"sku": sku, "quantity": units, "unit_cost": money(prices[sku] * COST_TENTHS // 10)} for sku, units in delivery.lines
+            ],
         }
     )
 
@@ -323,7 +333,7 @@ def departments() -> Mapping[str, tuple[str, str]]:
 def products() -> tuple[Product, ...]:
     """The products of the files, by SKU as text."""
     rows = _rows("products.csv.gz")
-    prices = _prices(rows)
+    prices = _prices()
     made: list[Product] = []
     for row in sorted(rows, key=lambda one: one["product_id"]):
         name_fr, name_en = names_of(row)
@@ -363,8 +373,10 @@ def _name(kind: str, size: str, brand: str) -> str:
     return f"{kind} {size}, {brand}" if size else f"{kind}, {brand}"
 
 
-def _prices(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
+@cache
+def _prices() -> Mapping[str, int]:
     """A price in cents for every product: the median paid for it, else for its department (what nobody bought has no price of its own)."""
+    rows = _rows("products.csv.gz")
     paid: defaultdict[str, list[int]] = defaultdict(list)
     for basket in baskets():
         for line in basket.lines:

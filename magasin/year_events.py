@@ -28,9 +28,6 @@ NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:magasin:year")
 CENTRE: Final = f"{STORE_PREFIX}centre"
 ACTOR: Final = "load-year"
 ZONE: Final = ZoneInfo(demo_data.TIMEZONE)
-COST_TENTHS: Final = 7
-"""What a unit of the opening stock cost: seven tenths of its price."""
-
 
 class Told(NamedTuple):
     """One accepted event, written: its id and its place in an intake message."""
@@ -83,7 +80,7 @@ class Year:
                 {
                     "sku": pair.sku,
                     "quantity": opening_units(store_id, pair.sku, pair.units),
-                    "unit_cost": money(prices[pair.sku] * COST_TENTHS // 10),
+                    "unit_cost": money(prices[pair.sku] * demo_data.COST_TENTHS // 10),
                 }
                 for pair in pairs
             ]

@@ -120,7 +120,7 @@ def shelves(figures: Figures) -> Iterator[Accepted]:
         event_id = UUID(body.pop("delivery_id"))
         costs = [figures.costs.get((delivery.store_id, line["sku"])) for line in body["lines"]]
         body["lines"] = [
-            line if cost is None else {**line, "unit_cost": str(cost)} for line, cost in zip(body["lines"], costs, strict=True)
+            {**line, "unit_cost": None if cost is None else str(cost)} for line, cost in zip(body["lines"], costs, strict=True)
         ]
         yield told(DeliveryReceived.model_validate(body), store_id=delivery.store_id, event_id=event_id, at=when)
     for (store_id, sku), point in figures.reorder_points.items():

@@ -125,6 +125,8 @@ def test_opening_stock_comes_before_the_first_sale_in_deliveries_that_the_contra
 
 def test_one_pair_in_ten_is_short_so_that_some_shelves_end_empty_and_some_below() -> None:
     stock = {(delivery.store_id, sku): units for delivery in opening_deliveries() for sku, units in delivery.lines}
+    centre = {sku: stock.pop((demo_data.CENTRE, sku)) for store_id, sku in list(stock) if store_id == demo_data.CENTRE}
+    assert len(centre) == len({sku for _, sku in stock})
     assert len(stock) == 16_171
     for basket in baskets():
         for line in basket.lines:
