@@ -91,6 +91,10 @@ class Known:
             raise Problem("unknown_restock")
         return found
 
+    async def recorded(self, event_id: UUID) -> bool:
+        """Whether the log has an event of that id, recorded or refused."""
+        return await asyncio.to_thread(self._has_event, event_id)
+
     async def centre(self, store_id: str) -> str | None:
         """The logistics centre of a store, as it is now."""
         return await asyncio.to_thread(self._centre, store_id)
@@ -106,6 +110,10 @@ class Known:
     def _restock(self, restock_id: UUID) -> dict[str, Any] | None:
         with self._engine.connect() as connection:
             return restock_list.one(connection, restock_id)
+
+    def _has_event(self, event_id: UUID) -> bool:
+        with self._engine.connect() as connection:
+            return connection.execute(select(event_log.c.seq).where(event_log.c.event_id == event_id)).first() is not None
 
     def _centre(self, store_id: str) -> str | None:
         with self._engine.connect() as connection:

@@ -1,7 +1,8 @@
 """How do two stores agree about goods? Each step of a restock is a command of the store that takes it.
 
-The path names the restock and not the store, so the restock is looked up for its two stores; whether the step may be taken now is for the
-rules to decide. A decision that comes without an id gets one made of who decides what: said again, it is the same decision.
+The path names the restock and not the store, so the restock is looked up for its two stores. A step that it can never take again is
+refused at once; what the rest is worth is for the rules to decide, as the step before may still be on its way to the log. A decision that
+comes without an id gets one made of who decides what: said again, it is the same decision.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from events.restocks import (
 )
 from schemas import requests as ask
 from schemas.envelope import Accepted, fingerprint
+from stock.restock import ON_THE_WAY, PLANNED, Status
 
 RESTOCKS = "/api/v2/restocks"
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -47,15 +49,14 @@ REQUEST = Command(
 
 @dataclass(frozen=True)
 class Step:
-    """A command about a restock, and which of its stores takes it."""
+    """A command about a restock, which of its stores takes it, and the states in which it is possible or may yet become so."""
 
     command: Command
     acting: Literal["from_store", "to_store"]
+    until: frozenset[Status]
 
 
-def _step(
-    verb: str, acting: Literal["from_store", "to_store"], event: type[Event], body: type[Shape], summary: str, id_field: str | None = None
-) -> Step:
+def _step(verb: str, acting: Literal["from_store", "to_store"], event: type[Event], body: type[Shape], summary: str) -> Step:
     command = Command(
         path=f"{RESTOCKS}/{{restock_id}}/{verb}",
         method="POST",
@@ -63,17 +64,24 @@ def _step(
         event=event,
         permission=f"restock.{verb}",
         summary=summary,
-        id_field=id_field,
+        id_field="receipt_id",
     )
-    return Step(command, acting)
+    return Step(command, acting, UNTIL[verb])
 
 
+UNTIL: dict[str, frozenset[Status]] = {
+    "approve": frozenset({"requested"}),
+    "reject": frozenset({"requested"}),
+    "cancel": frozenset(PLANNED),
+    "ship": frozenset(PLANNED),
+    "receive": frozenset({*PLANNED, *ON_THE_WAY, "received"}),
+}
 STEPS = (
     _step("approve", "from_store", RestockApproved, ask.ApproveRestock, "Accorder un réapprovisionnement / Approve a restock"),
     _step("reject", "from_store", RestockRejected, ask.RejectRestock, "Refuser un réapprovisionnement / Reject a restock"),
     _step("cancel", "to_store", RestockCancelled, ask.CancelRestock, "Annuler un réapprovisionnement / Cancel a restock"),
     _step("ship", "from_store", RestockShipped, ask.ShipRestock, "Expédier un réapprovisionnement / Ship a restock"),
-    _step("receive", "to_store", RestockReceived, ask.ReceiveRestock, "Recevoir un réapprovisionnement / Receive a restock", "receipt_id"),
+    _step("receive", "to_store", RestockReceived, ask.ReceiveRestock, "Recevoir un réapprovisionnement / Receive a restock"),
 )
 COMMANDS = (REQUEST, *(step.command for step in STEPS))
 
@@ -132,6 +140,8 @@ class RestockDesk:
             data = data_of(body, command.envelope_fields, way | _filled_in(body, found))
             event = self._drafted(command, request, who, store_id, body, told)
             event = replace(event, event_id=_step_id(request, body, event, found), subject=restock_id)
+            if found["status"] not in step.until and not await self._known.recorded(event.event_id):
+                raise Problem("wrong_state", members={"state": found["status"], "restock_id": str(restock_id)})
             return await self._give(request, event, data, restock_id)
 
         return handle

@@ -123,7 +123,8 @@ class Book:
 
     `later_deltas` has, for each (store, SKU, instant) that the batch counts, the units that the ledger moved after it. `moved` has
     what the batch itself moves: (the event that wrote it, the movement) by store and SKU. `numbers` has the sale that bears a number
-    of a till (store, till, number), None when it can't be found any more; `settlements` the cases that the batch speaks of, by store.
+    of a till (store, till, number), None when it can't be found any more; `settlements` the cases that the batch speaks of, by store;
+    `restocks` the restocks that it speaks of, or begins.
     """
 
     shops: dict[str, Shop]

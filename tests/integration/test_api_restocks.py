@@ -152,6 +152,21 @@ def test_a_wrong_step_is_a_conflict_that_tells_the_state(pair: Pair) -> None:
     assert (more.status_code, more.json()["code"], more.json()["most"]) == (409, "exceeds_restock", {pair.sku: 10})
 
 
+def test_a_step_that_can_never_be_taken_again_is_refused_even_if_nobody_waits(pair: Pair) -> None:
+    restock_id = pair.ask()["restock_id"]
+    path = f"/api/v2/restocks/{restock_id}"
+    for verb in ("approve", "ship"):
+        answer = pair.sender.post(f"{path}/{verb}", json={})
+        assert answer.status_code == 202, "the one before may still be on its way"
+        pair.shop.settled(answer.json()["event_id"])
+        assert pair.sender.post(f"{path}/{verb}", json={}).json() == answer.json(), "the same decision"
+    for verb in ("approve", "reject", "ship"):
+        late = pair.sender.post(f"{path}/{verb}", json=STEPS[verb], headers={"Idempotency-Key": str(uuid4())})
+        assert (late.status_code, late.json()["code"], late.json()["state"]) == (409, "wrong_state", "shipped")
+    assert pair.receiver.post(f"{path}/cancel", json=STEPS["cancel"]).json()["state"] == "shipped"
+    assert [step["outcome"] for step in pair.read(restock_id)["history"]] == ["recorded"] * 3
+
+
 def test_of_several_who_decide_at_once_one_wins_and_the_others_hear_the_state(pair: Pair) -> None:
     for _ in range(5):
         restock_id = pair.ask()["restock_id"]
