@@ -15,7 +15,7 @@ DIMENSIONS: Final[Mapping[str, Column]] = {
     "business_date": Column(
         Text("Jour", "Day"),
         "date",
-        Text("Jour commercial du magasin, à son heure de fermeture près", "Business day of the shop, which ends at its closing hour"),
+        Text("Jour commercial du magasin ; il finit à son heure de fermeture", "Business day of the shop; it ends at its closing hour"),
     ),
     "week": Column(Text("Semaine du", "Week of"), "date", Text("Le lundi de la semaine", "The Monday of the week")),
     "month": Column(Text("Mois du", "Month of"), "date", Text("Le premier jour du mois", "The first day of the month")),
@@ -25,10 +25,34 @@ DIMENSIONS: Final[Mapping[str, Column]] = {
     "category": Column(Text("Catégorie", "Category")),
     "name.fr": Column(Text("Nom", "Name (French)")),
     "name.en": Column(Text("Nom anglais", "Name")),
-    "reason": Column(Text("Motif", "Reason")),
+    "reason": Column(
+        Text("Motif", "Reason"),
+        meaning=Text(
+            "correction, damaged : abîmé, theft : vol, expired : périmé, promotion, supplier_return : retour au fournisseur, "
+            "found : retrouvé, other : autre",
+            "As the adjustment gave it",
+        ),
+    ),
     "till_id": Column(Text("Caisse", "Till")),
-    "status": Column(Text("État", "Status")),
+    "status": Column(
+        Text("État", "Status"),
+        meaning=Text(
+            "recorded : vente retenue, voided : vente annulée, returned : retour ; low : bas, out : épuisé, negative : sous zéro",
+            "recorded: a sale that stands, voided, returned; low, out of stock, negative: below zero",
+        ),
+    ),
 }
+QUESTIONS: Final[Mapping[str, str]] = {
+    "consolidated": "Où en est la chaîne : ventes, annulations et retours de chaque magasin, meilleures ventes, stock restant ?",
+    "daily-sales": "Combien chaque magasin a-t-il vendu chaque jour commercial, et de quoi ?",
+    "hourly-sales": "À quelles heures de sa journée chaque magasin vend-il ?",
+    "low-stock": "Qu'est-ce qui manque ou va manquer, et combien de temps cela durera-t-il ?",
+    "shrinkage": "Qu'est-ce qui a disparu ou réapparu, pourquoi, et pour quelle valeur ?",
+    "stock-valuation": "Que vaut le stock de chaque magasin ?",
+    "store-performance": "Comment va chaque magasin : ce qu'il vend, ce qui revient, ce qu'il a dû annuler ?",
+    "top-products": "Quels articles, ou quelles catégories, se vendent le mieux ?",
+}
+"""The questions of the reports in French; the code asks them in English."""
 SECTIONS: Final[Mapping[str, Column]] = {
     "top_products": Column(Text("Meilleures ventes", "Top products")),
     "remaining_stock": Column(Text("Stock restant", "Remaining stock")),
@@ -80,11 +104,16 @@ def measured(measure: Measure) -> Column:
     )
 
 
-def sheet_of(name: str, question: Text, grouped_by: Iterable[str], measures: Iterable[Measure], asked: Mapping[str, Any]) -> Sheet:
+def question_of(name: str, english: str) -> Text:
+    """The question that a report answers; one that nobody translated is asked in English."""
+    return Text(QUESTIONS.get(name, english), english)
+
+
+def sheet_of(name: str, question: str, grouped_by: Iterable[str], measures: Iterable[Measure], asked: Mapping[str, Any]) -> Sheet:
     """The workbook's frame for a report grouped like that; `asked` are the filters by name, None for those that nobody asked for."""
     columns = {each: DIMENSIONS.get(each) or Column(Text(each, each)) for each in grouped_by}
     known = {**DIMENSIONS, **SECTIONS, **{each: measured(measure) for each, measure in dictionary().items()}}
-    return Sheet(name, question, columns | {each.name: measured(each) for each in measures}, filters(asked), known)
+    return Sheet(name, question_of(name, question), columns | {each.name: measured(each) for each in measures}, filters(asked), known)
 
 
 def filters(asked: Mapping[str, Any]) -> list[tuple[Text, str]]:

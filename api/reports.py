@@ -15,7 +15,6 @@ from api.problems import Fault, Problem
 from api.reading import Page, after_of, day_part, form_of, number_part, text_part
 from api.reads import After, Reading, Since, SkuFilter, StoreFilter, Through, Words, in_order
 from api.security import Guard, stores_to_read
-from api.texts import Text
 from api.tokens import Principal
 from projections import REPORTS, Report
 from projections.freshness import standing_of
@@ -110,9 +109,7 @@ def _endpoint(report: Report) -> Callable[..., Awaitable[Response]]:
             who,
             lambda connection: standing_of(connection, report, stores),
             lambda connection: _found(connection, report, question, whole=whole),
-            sheet=sheet_of(
-                report.name, Text(report.question, report.question), [*question.group_by, *report.beside], report.measures, asked
-            ),
+            sheet=sheet_of(report.name, report.question, [*question.group_by, *report.beside], report.measures, asked),
         )
 
     return _with_options(answered, report)

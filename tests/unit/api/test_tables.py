@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from api.headings import QUESTIONS, question_of, sheet_of
 from api.tables import as_csv
 from api.texts import Text
-from api.workbook import MOST_CHARACTERS, Column, Sheet, as_workbook
+from api.workbook import MOST_CHARACTERS, UNITS, Column, Sheet, as_workbook
+from projections import REPORTS
 from tests.spreadsheets import cells_of, sheets_of
 
 COLUMNS = {
@@ -109,3 +111,13 @@ def test_further_sheets_have_their_own_rows_and_their_columns_are_defined() -> N
     assert cells_of(made, 2) == [["Restant"], [(3.0, "#,##0")], [(4.0, "#,##0")]]
     assert cells_of(made, 3) == [["Restant", "other"], [(5.0, "#,##0"), "x"]]
     assert ["Restant", "left", "articles", "Maintenant"] in cells_of(made, 4)
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_every_report_asks_its_question_in_french_and_heads_its_columns_in_both_languages(name: str) -> None:
+    report = REPORTS[name]
+    assert question_of(name, report.question) == Text(QUESTIONS[name], report.question)
+    sheet = sheet_of(name, report.question, [*report.group_by, *report.beside], report.measures, {"from": "2026-03-01"})
+    assert sheet.question.fr.endswith(" ?")
+    assert all(key not in {column.heading.fr, column.heading.en} for key, column in sheet.columns.items())
+    assert all(column.unit in UNITS for column in sheet.columns.values())
