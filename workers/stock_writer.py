@@ -22,7 +22,7 @@ from infra.database import brief_transaction
 from infra.dead_letters import Letter, park
 from infra.faults import is_transient
 from infra.publisher import ConfirmingPublisher
-from infra.topology import EVENTS, INTAKE, INTAKE_KEY, LIVE, RECORDED_KEY
+from infra.topology import EVENTS, INTAKE, INTAKE_KEY, RECORDED_KEY
 from schemas import parcel
 from schemas.envelope import BATCH_CONTENT_TYPE, MalformedEvent, Recorded, decode_accepted, encode_recorded, join, split
 from stock.chapter import Incoming
@@ -85,15 +85,8 @@ class StockWriter:
                 app_id=NAME,
             )
         if settled.outcomes:
-            await self._publisher.publish(
-                LIVE,
-                "outcomes",
-                to_json({"outcomes": settled.outcomes}),
-                content_type="application/json",
-                type="outcomes",
-                app_id=NAME,
-                mandatory=False,
-            )
+            body = to_json({"outcomes": settled.outcomes})
+            await self._publisher.announce(body, content_type="application/json", type="outcomes", app_id=NAME)
         for rest in rests:
             await self._publisher.publish(
                 INTAKE,
