@@ -5,7 +5,8 @@ lines are read by a statement of their own: one that had waited for the lock wou
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import fields
+from typing import Any, get_args
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -17,12 +18,11 @@ from schemas.envelope import Recorded
 from stock import decide_restocks
 from stock.book import Book
 from stock.chapter import Incoming
-from stock.restock import Line, Restock
+from stock.restock import Line, Restock, Status
 
 __all__ = ["RestockLines", "Restocks", "decide_restocks", "restock", "restock_line"]  # with the rules, which register themselves
 
-UNITS = ("requested", "approved", "shipped", "received", "damaged", "missing")
-STATUSES = ("requested", "approved", "rejected", "cancelled", "shipped", "partially_received", "received")
+UNITS = tuple(unit.name for unit in fields(Line))
 
 restock = Table(
     "restock",
@@ -36,7 +36,7 @@ restock = Table(
     Column("requested_by", Text, nullable=False),
     Column("requested_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
-    CheckConstraint(f"status IN ({', '.join(map(repr, STATUSES))})", name="status"),
+    CheckConstraint(f"status IN ({', '.join(map(repr, get_args(Status)))})", name="status"),
     postgresql_with={"fillfactor": "70"},
 )
 Index("ix_restock_to_store", restock.c.to_store, restock.c.requested_at, restock.c.restock_id)

@@ -335,6 +335,36 @@ def test_without_redis_a_restock_is_found_and_goes_on(fragile: Fragile, pair: Pa
         assert manager.post(f"/api/v2/restocks/{uuid4()}/approve", json={}).json()["code"] == "unknown_restock"
 
 
+def test_suggestions_are_told_with_their_numbers_and_an_explanation(system: System) -> None:
+    pair = Pair(system)
+    skus = sorted(sku() for _ in range(3))
+    for article in skus:
+        limits = pair.shop.http.put(f"{pair.shop.path}/products/{article}", json={"reorder_point": 4, "target_level": 12}, headers=WAIT)
+        assert limits.status_code == 201
+    pair.shop.sell(skus[0], 2)
+    path: str | None = f"/api/v2/restocks/suggestions?store={pair.shop.store_id}&limit=2"
+    found: list[Json] = []
+    while path:
+        answer = pair.receiver.get(path)
+        found += answer.json()["items"]
+        path = answer.links["next"]["url"] if "next" in answer.links else None
+    assert [(each["sku"], each["quantity"], each["from_store"]) for each in found] == [
+        (article, 14 if article == skus[0] else 12, pair.centre.store_id) for article in skus
+    ]
+    first = found[0]
+    assert first["numbers"].items() >= {"on_hand": -2, "sold_units": 2, "reorder_point": 4, "target_level": 12}.items()
+    assert "-2 en stock" in first["explanation"]["fr"]
+    assert "The target level is 12: 14 are needed." in first["explanation"]["en"]
+    body = {"to_store": first["store_id"], "from_store": first["from_store"], "lines": [{"sku": skus[0], "quantity": first["quantity"]}]}
+    pair.shop.settled(pair.receiver.post("/api/v2/restocks", json=body).json()["event_id"])
+    left = pair.receiver.get("/api/v2/restocks/suggestions")
+    assert [each["sku"] for each in left.json()["items"]] == skus[1:], "what was asked for isn't suggested again"
+    assert pair.receiver.get("/api/v2/restocks/suggestions", headers={"If-None-Match": left.headers["etag"]}).status_code == 304
+    assert left.json()["meta"]["complete"] is True
+    assert "explanation.fr" in pair.receiver.get("/api/v2/restocks/suggestions?format=csv").text.splitlines()[0]
+    assert pair.receiver.get(f"/api/v2/restocks/suggestions?store={pair.centre.store_id}").json()["code"] == "forbidden"
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=12), children, max_size=4),
