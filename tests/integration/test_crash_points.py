@@ -6,8 +6,10 @@ Each test lets a worker die at one point, on the real broker and the real databa
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.event import listen
@@ -59,14 +61,20 @@ def day(engine: Engine) -> Day:
 def dying_at_commit(engine: Engine, *, number: int = 1) -> Engine:
     """Connections of a process that ends when it is about to commit for the n-th time."""
     left = [number]
+
+    class Doomed(psycopg.Connection[Any]):
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> psycopg.Cursor[Any]:  # noqa: ANN401 - as psycopg takes them
+            if query == "COMMIT":
+                left[0] -= 1
+                if left[0] == 0:
+                    raise Crash
+            return super().execute(query, *arguments, **options)
+
+    def connect(_dialect: object, _record: object, arguments: list[Any], parameters: dict[str, Any]) -> Doomed:
+        return Doomed.connect(*arguments, **parameters)
+
     pool = engine_for(Settings(env="test", database_url=engine.url.render_as_string(hide_password=False)), name="dying")
-
-    def commit(_: object) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            raise Crash
-
-    listen(pool, "commit", commit)
+    listen(pool, "do_connect", connect)
     return pool
 
 
