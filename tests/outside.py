@@ -176,6 +176,7 @@ async def outbound(settings: Settings, engine: Engine, publisher: ConfirmingPubl
     consumer = BatchConsumer(settings.amqp_url, NAME, handler, prefetch_count=20, batch_messages=20, name="test-outbound")
     await consumer.start(paused=True)
     handler.start(consumer)
+    handler.release()
     try:
         yield Outside(engine, teller)
         assert not handler.ended
