@@ -97,6 +97,11 @@ class Api:
             answer = self._http.get(following["url"]).raise_for_status()
         return found
 
+    def takes(self, path: str, **parameters: str | int) -> bool:
+        """Whether a question with these parameters is understood."""
+        self._sign_in()
+        return self._http.get(f"{BASE}/{path}", params=parameters).status_code != httpx2.codes.UNPROCESSABLE_ENTITY
+
     def uncached(self, parameters: Parameters) -> Parameters:
         """The same question as it was never asked before."""
         return {**parameters, "uncached": next(self._numbers) + int(time.time() * 1_000)}
@@ -114,6 +119,7 @@ class Questions:
 
     def __init__(self, api: Api) -> None:
         self._chance = random.Random(1)  # noqa: S311 - draws questions, keeps no secret
+        self._api = api
         self._reports = api.items("reports")
         self._stores = [row["store_id"] for row in api.items("stores", PAGES, limit=500)]
         rows = api.items("products", PAGES, limit=500)
@@ -125,12 +131,12 @@ class Questions:
     def reports(self) -> Iterator[Kind]:
         """Every report: as it comes, by each of its groups and some pairs of them, for one shop, for one category."""
         for report in self._reports:
-            name, groups = str(report["name"]), set(report.get("group_by", ()))
-            asked: list[Parameters] = [{}, *({"group_by": each} for each in (*sorted(groups), *PAIRS) if self._has(groups, each))]
+            name, groups = str(report["name"]), set(report["group_by"])
+            asked: list[Parameters] = [{}, *({"group_by": each} for each in (*sorted(groups), *PAIRS) if set(each.split(",")) <= groups)]
             for more in asked:
                 yield self._report(name, f"by {more['group_by']}" if more else "as it comes", partial(dict, more))
-            yield self._report(name, "of one shop", lambda: {"store": self._chance.choice(self._stores)})
-            if "category" in groups:
+            yield self._report(name, "of one shop", self._shop)
+            if self._api.takes(f"reports/{name}", category=self._categories[0]):
                 yield self._report(name, "of one category", lambda: {"category": self._chance.choice(self._categories)})
 
     def searches(self) -> Iterator[Kind]:
@@ -161,13 +167,11 @@ class Questions:
             yield Kind(name, "stock", PAST_MILLISECONDS, partial(self._then, draw))
 
     def _report(self, name: str, how: str, draw: Callable[[], Parameters]) -> Kind:
+        """A report over the whole year, if it has a period."""
         today = datetime.now(UTC).date()
-        period: Parameters = {"from": (today - YEAR - timedelta(days=7)).isoformat(), "to": today.isoformat()}
-        return Kind(f"{name} {how}", f"reports/{name}", REPORTS_MILLISECONDS, lambda: {**period, **draw()})
-
-    @staticmethod
-    def _has(groups: set[str], asked: str) -> bool:
-        return set(asked.split(",")) <= groups
+        period = {"from": (today - YEAR - timedelta(days=7)).isoformat(), "to": today.isoformat()}
+        asked = period if self._api.takes(f"reports/{name}", **period) else {}
+        return Kind(f"{name} {how}", f"reports/{name}", REPORTS_MILLISECONDS, lambda: {**asked, **draw()})
 
     def _shop(self) -> Parameters:
         return {"store": self._chance.choice(self._stores)}
