@@ -72,7 +72,7 @@ def resume(engine: Engine, name: str = DAILY, store_id: str | None = None) -> Ou
 def audited(engine: Engine, target: str) -> list[tuple[str, str, str, str | None]]:
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT actor, action, outcome, reason FROM audit_log WHERE target = :t ORDER BY id"), {"t": target})
-        return [tuple(row) for row in rows]  # type: ignore[misc]
+        return [tuple(row) for row in rows]
 
 
 def test_one_store_of_one_projection_waits_and_everything_else_goes_on(branch: Branch, engine: Engine) -> None:
@@ -179,9 +179,9 @@ def test_what_nobody_knows_cant_wait_and_the_attempt_is_noted(
 ) -> None:
     target = Target(kind, name, store_id)
     with pytest.raises(Refused) as refused:
-        pauses.pause(engine, target, **WHY)
+        pauses.pause(engine, target, by="operateur", reason="why")
     with pytest.raises(Refused):
-        pauses.resume(engine, target, **WHY)
+        pauses.resume(engine, target, by="operateur", reason="why")
     assert refused.value.code == code
     assert audited(engine, str(target)) == [("operateur", f"{kind}.{verb}", "failed", code) for verb in ("pause", "resume")]
     with engine.connect() as connection:
