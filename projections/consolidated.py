@@ -39,6 +39,7 @@ class Consolidated(Report):
     """Sales by store and status, with the best products, what remains in stock, and what runs low."""
 
     name = "consolidated"
+    title_fr, title_en = "Rapport consolidé", "Consolidated report"
     question = "How does the whole chain stand: what was sold, undone and brought back in each store, what sells best, what is left?"
     measures = (RECEIPTS, RECEIPT_UNITS, AMOUNT)
     group_by = ("store_id", "status")

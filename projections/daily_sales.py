@@ -23,6 +23,7 @@ class DailySales(Projection):
     """Sales, units and revenue of each store and business day, in all and by SKU."""
 
     name = "daily-sales"
+    title_fr, title_en = "Ventes par jour", "Daily sales"
     question = "How much did each store sell on each business day, and of what?"
     tables = (store_day, sku_year, sku_month, sku_day)
     measures = (SALES, UNITS, RETURNED, REVENUE)

@@ -16,6 +16,7 @@ class HourlySales(Projection):
     """Sales, units and revenue of each store, business day and hour of the shop's own clock."""
 
     name = "hourly-sales"
+    title_fr, title_en = "Ventes par heure", "Hourly sales"
     question = "At which hours of its day does each store sell?"
     tables = (store_hour,)
     measures = (SALES, UNITS, REVENUE)

@@ -60,6 +60,7 @@ class LowStock(Report):
     """The SKUs of each store below zero, at zero, or up to the store's reorder point; or, by store or category, how many there are."""
 
     name = "low-stock"
+    title_fr, title_en = "Stocks bas et ruptures", "Low stock"
     question = "What is running out, or has run out, and how long will it last?"
     measures = (ON_HAND, REORDER_POINT, TARGET_LEVEL, RECENT_UNITS, DAYS_LEFT, STOCK_OUTS, NEGATIVE, LOW)
     group_by = PRODUCTS

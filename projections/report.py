@@ -26,7 +26,7 @@ class Found:
 
 
 class Report(ABC):
-    """`name` is in the URL; `group_by` is the default grouping; `follows` are the projections that it is as fresh as.
+    """`name` is in the URL, the titles are for people; `group_by` is the default grouping; `follows` are the projections whose cells it reads.
 
     `reads_stock`: what the stock writer keeps is in it, too; `by_the_clock`: the answer is another one tomorrow. `options` are further
     parameters with what they may be, the first one unless something else is asked. `beside` are columns of a row that are neither grouped
@@ -34,6 +34,8 @@ class Report(ABC):
     """
 
     name: ClassVar[str]
+    title_fr: ClassVar[str] = ""
+    title_en: ClassVar[str] = ""
     question: ClassVar[str]
     measures: ClassVar[tuple[Measure, ...]]
     group_by: ClassVar[tuple[str, ...]]

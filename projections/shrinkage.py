@@ -20,6 +20,7 @@ class Shrinkage(Projection):
     """
 
     name = "shrinkage"
+    title_fr, title_en = "Démarque", "Shrinkage"
     question = "What went missing or turned up, why, and what was it worth?"
     tables = (reason_day,)
     measures = (LOST_UNITS, FOUND_UNITS, NET_LOST_UNITS, LOST_VALUE, FOUND_VALUE)

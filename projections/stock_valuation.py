@@ -20,6 +20,7 @@ class StockValuation(Projection):
     """Units on hand and what they cost. The cells are those of the costs; what is on hand is the stock writer's."""
 
     name = "stock-valuation"
+    title_fr, title_en = "Valeur du stock", "Stock valuation"
     question = "What is the stock of each store worth?"
     tables = (store_sku,)
     measures = derived = (ON_HAND, VALUE, UNKNOWN_COST, SKUS, STOCK_OUTS)

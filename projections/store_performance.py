@@ -38,6 +38,7 @@ class StorePerformance(Projection):
     """Sales, average basket, returns and voids of each store and business day; its stock-outs now; and the period before."""
 
     name = "store-performance"
+    title_fr, title_en = "Performance des magasins", "Store performance"
     question = "How well does each store do: what it sells, what comes back, what it had to undo?"
     tables = (store_day,)
     derived = (STOCK_OUTS, *(previous(each) for each in COMPARED), *(change(each) for each in COMPARED))

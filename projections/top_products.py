@@ -21,6 +21,7 @@ class TopProducts(CellReport):
     """Products by revenue or by units, the best first, each with its share of all."""
 
     name = "top-products"
+    title_fr, title_en = "Meilleures ventes", "Top products"
     question = "Which products, or which categories, sell best?"
     tables = DailySales.tables
     measures = (REVENUE, UNITS, RETURNED, SALES, *(share(measure) for measure in SHARED))

@@ -27,6 +27,10 @@ def test_a_measure_can_be_read_in_both_languages(name: str) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
 
 
+def test_every_report_has_a_title_in_both_languages() -> None:
+    assert all(report.title_fr and report.title_en for report in REPORTS.values())
+
+
 def test_no_measure_is_defined_beside_the_dictionary() -> None:
     constants = {value.name for value in vars(declared).values() if isinstance(value, Measure)}
     made = {
