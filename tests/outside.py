@@ -177,7 +177,6 @@ async def outbound(settings: Settings, engine: Engine, publisher: ConfirmingPubl
     await consumer.start(paused=True)
     handler.start(consumer)
     handler.release()
-    handler.release()
     try:
         yield Outside(engine, teller)
         assert not handler.ended
