@@ -34,7 +34,7 @@ from magasin.processes import dying_with_parent
 from tests import sandbox
 from tests.services import ROOT, Services
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 PATIENCE_SECONDS = 20.0
 LOOK_SECONDS = 0.02
