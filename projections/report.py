@@ -26,7 +26,7 @@ class Found:
 
 
 class Report(ABC):
-    """`name` is in the URL, the titles are for people; `group_by` is the default grouping; `follows` are the projections whose cells it reads.
+    """`name` is in the URL, the titles are for people; `group_by` is the default; `follows` are the projections whose cells it reads.
 
     `reads_stock`: what the stock writer keeps is in it, too; `by_the_clock`: the answer is another one tomorrow. `options` are further
     parameters with what they may be, the first one unless something else is asked. `beside` are columns of a row that are neither grouped
