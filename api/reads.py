@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from api.document import LISTED, ONE
 from api.problems import Fault, Problem
-from api.reading import Page, Reader, after_of, corrected, instant_part, number_part, paged, text_part
+from api.reading import FIRST_YEAR, LAST_YEAR, Page, Reader, after_of, corrected, instant_part, number_part, paged, text_part
 from api.security import Guard, stores_to_read
 from api.tokens import Principal
 from events.fields import SKU, STORE_ID
@@ -183,7 +183,10 @@ async def show_sale(
 
 
 def in_order(since: date | None, through: date | None) -> None:
-    """Raise Problem when the days asked for end before they begin."""
+    """Raise Problem when the days asked for end before they begin, or lie where nobody can count days any more."""
+    for name, day in (("from", since), ("to", through)):
+        if day is not None and not FIRST_YEAR < day.year < LAST_YEAR:
+            raise Problem("invalid_content", errors=[Fault(f"/query/{name}", "too_small" if day.year <= FIRST_YEAR else "too_large")])
     if since and through and through < since:
         raise Problem("invalid_content", errors=[Fault("/query/to", "wrong_order")])
 
