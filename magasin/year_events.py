@@ -29,6 +29,7 @@ CENTRE: Final = f"{STORE_PREFIX}centre"
 ACTOR: Final = "load-year"
 ZONE: Final = ZoneInfo(demo_data.TIMEZONE)
 
+
 class Told(NamedTuple):
     """One accepted event, written: its id and its place in an intake message."""
 

@@ -27,9 +27,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Back to midnight."""
     op.drop_index("ix_event_log_days", table_name="event_log")
-    op.create_index(
-        "ix_event_log_sales", "event_log", ["store_id", "local_at", "event_id"], unique=False, postgresql_where=sa.text(SALES)
-    )
+    op.create_index("ix_event_log_sales", "event_log", ["store_id", "local_at", "event_id"], unique=False, postgresql_where=sa.text(SALES))
     op.drop_column("event_log", "business_date")
     op.drop_column("store_head", "day_ends")
     op.drop_column("store", "day_ends")

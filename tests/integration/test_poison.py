@@ -17,6 +17,7 @@ from infra.settings import Settings
 from projections import PROJECTIONS
 from schemas.envelope import Accepted, canonical, encode_recorded, fingerprint, join
 from stock import record as recording
+from stock.chapter import Incoming
 from tests.pipeline import NOBODY, pipeline, writer
 from tests.services import Services
 from tests.telling import Branch, delivered, delivery, letters, levels_of, marks, own_engine, sale, wire
