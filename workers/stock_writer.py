@@ -39,10 +39,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Settled:
-    """What one batch of deliveries came to: events to publish, and the outcomes that someone waits for."""
+    """What one batch of deliveries came to: events to publish, the outcomes that someone waits for, and what is left of parcels."""
 
     published: list[Recorded] = field(default_factory=list)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
+    rests: list[bytes] = field(default_factory=list)
 
 
 class StockWriter:
@@ -73,7 +74,6 @@ class StockWriter:
 
         Of a parcel the first batch is settled, and the rest goes back to the end of the queue: whatever waits comes before it.
         """
-        deliveries, rests = await asyncio.to_thread(unpacked, deliveries)
         settled = await asyncio.to_thread(self.settle, deliveries)
         for body in messages(settled.published, self._batch_events):
             await self._publisher.publish(
@@ -87,7 +87,7 @@ class StockWriter:
         if settled.outcomes:
             body = to_json({"outcomes": settled.outcomes})
             await self._publisher.announce(body, content_type="application/json", type="outcomes", app_id=NAME)
-        for rest in rests:
+        for rest in settled.rests:
             await self._publisher.publish(
                 INTAKE,
                 INTAKE_KEY,
@@ -100,9 +100,10 @@ class StockWriter:
 
     def settle(self, deliveries: Sequence[Delivery]) -> Settled:
         """Everything that happens in the database, in transactions of at most `batch_events` events."""
+        deliveries, rests = unpacked(deliveries)
         incoming, letters = _opened(deliveries)
         self._park(letters)
-        settled = Settled()
+        settled = Settled(rests=rests)
         for chunk in chunks(incoming, self._batch_events):
             self._settle_chunk(chunk, settled)
         return settled
