@@ -196,7 +196,8 @@ def _only(question: Question, name: str) -> Question:
 
 def _description(report: Report) -> str:
     rows = "\n".join(f"* `{measure.name}` ({measure.unit}) = `{measure.formula}`: {measure.en}." for measure in report.measures)
-    return f"{report.question}\n\nGrouped by {', '.join(f'`{name}`' for name in report.dimensions())}.\n\n{rows}"
+    about = inspect.getdoc(report) or ""
+    return f"{report.question}\n\n{about}\n\nGrouped by {', '.join(f'`{name}`' for name in report.dimensions())}.\n\n{rows}"
 
 
 def _told(report: Report) -> dict[str, Any]:

@@ -57,7 +57,10 @@ _SOLD = text("""
 
 
 class LowStock(Report):
-    """The SKUs of each store below zero, at zero, or up to the store's reorder point; or, by store or category, how many there are."""
+    """The SKUs of each store below zero, at zero, or up to the store's reorder point; or, by store or category, how many there are.
+
+    The pace is that of 28 business days, through the day `to` or, when none is given, the store's own today.
+    """
 
     name = "low-stock"
     title_fr, title_en = "Stocks bas et ruptures", "Low stock"

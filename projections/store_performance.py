@@ -35,7 +35,10 @@ store_day = cell_table("store_performance", "store_day", ("store_id", "business_
 
 
 class StorePerformance(Projection):
-    """Sales, average basket, returns and voids of each store and business day; its stock-outs now; and the period before."""
+    """Sales, average basket, returns and voids of each store and business day; its stock-outs now.
+
+    With `from` and `to`, and not grouped by time, each row also has the figures of as many days before, and how much they changed.
+    """
 
     name = "store-performance"
     title_fr, title_en = "Performance des magasins", "Store performance"
