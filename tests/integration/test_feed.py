@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
-from aiormq.abc import FieldTable as Arguments
 from pydantic_core import from_json
 from sqlalchemy import Engine, text
 
@@ -138,7 +137,7 @@ async def test_a_queue_that_refuses_messages_in_between_gets_them_in_order_all_t
         channel = await connection.channel()
         await declare(channel)
         await channel.set_qos(prefetch_count=1)
-        narrow: Arguments = {"x-queue-type": "quorum", "x-max-length": 2, "x-overflow": "reject-publish"}
+        narrow: dict[str, Any] = {"x-queue-type": "quorum", "x-max-length": 2, "x-overflow": "reject-publish"}
         queue = await channel.declare_queue("narrow", durable=True, arguments=narrow)
         await queue.bind(FEED, "#")
         await queue.consume(slowly)

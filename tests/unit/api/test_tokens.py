@@ -177,3 +177,24 @@ def test_the_published_key_checks_what_we_issue(tokens: Tokens) -> None:
     token = Tokens(KEY, lifetime_seconds=900).issue("alice", "caissier", ["a"])
     assert jwt.decode(token, key, algorithms=["RS256"], audience=AUDIENCE)["sub"] == "alice"
     assert jwt.get_unverified_header(token)["kid"] == published["kid"]
+
+
+def test_tokens_of_an_earlier_generation_are_refused_also_those_that_were_checked(tokens: Tokens) -> None:
+    old, new = (tokens.issue("alice", "caissier", ["a"], generation) for generation in (1, 2))
+    other = tokens.issue("bob", "caissier", ["a"])
+    for each in (old, new, other):
+        assert tokens.verify(each).role == "caissier"
+    assert tokens.refuse_older("alice", 2)
+    assert not tokens.refuse_older("alice", 2)
+    assert not tokens.refuse_older("alice", 1)
+    with pytest.raises(BadTokenError):
+        tokens.verify(old)
+    assert tokens.verify(new).username == "alice"
+    assert tokens.verify(other).username == "bob"
+
+
+@pytest.mark.parametrize("generation", ["1", 1.0, True, None, -1])
+def test_a_generation_that_is_none_is_refused_once_there_was_one(tokens: Tokens, generation: object) -> None:
+    tokens.refuse_older("alice", 1)
+    with pytest.raises(BadTokenError):
+        tokens.verify(forged(gen=generation))
