@@ -8,8 +8,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from api.sessions import Sessions
-from api.tokens import BadTokenError
-from tests.unit.api.test_tokens import Tokens, clock, tokens
+from api.tokens import BadTokenError, Tokens
+from tests.unit.api.test_tokens import clock, tokens
 
 __all__ = ["clock", "tokens"]
 
