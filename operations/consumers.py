@@ -31,7 +31,7 @@ from infra.faults import printable
 from infra.pauses import Pause
 from operations.pauses import CONSUMERS
 
-State = Literal["running", "paused", "waiting", "stuck", "stopped"]
+State = Literal["running", "paused", "waiting", "stuck", "standby", "stopped"]
 GONE_AFTER_SECONDS: Final = 15
 SHOWN_SECONDS: Final = 3_600
 """How long a process that ended is still shown."""
@@ -56,7 +56,7 @@ consumer = Table(
     Column("oldest_at", DateTime(timezone=True)),
     Column("consumed_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("instance"),
-    CheckConstraint("state IN ('running', 'paused', 'waiting', 'stuck', 'stopped')", name="state"),
+    CheckConstraint("state IN ('running', 'paused', 'waiting', 'stuck', 'standby', 'stopped')", name="state"),
     postgresql_with={"fillfactor": "50"},
 )
 # Ages are told by the database's clock, so that those of several machines can be compared.
@@ -67,7 +67,7 @@ _BEAT = text("""
         last_error = excluded.last_error, last_error_at = excluded.last_error_at, oldest_at = excluded.oldest_at,
         consumed_at = excluded.consumed_at
 """)
-_TROUBLE: Final = ("stuck", "waiting", "paused", "running")
+_TROUBLE: Final = ("stuck", "waiting", "paused", "running", "standby")
 """Of several instances the first of these is the state of the consumer."""
 
 

@@ -15,18 +15,26 @@ from infra import pauses
 from infra.management import Look, NodeFigures, QueueFigures
 from infra.pauses import Pause
 from operations import consumers, progress
+from operations.attention import attention
 from operations.consumers import Instance
 from operations.pauses import CONSUMERS
 
 MOST_GROUPS: Final = 20
+ERROR_CHARACTERS: Final = 300
 FIGURES: Final = ("ready", "unacknowledged", "consumers", "in_per_second", "out_per_second")
 _LETTERS = text("""
-    SELECT fingerprint, count(*) AS count, min(failed_at) AS first_failed_at, max(failed_at) AS last_failed_at,
-           (array_agg(type ORDER BY failed_at DESC))[1] AS type,
-           (array_agg(left(error, 300) ORDER BY failed_at DESC))[1] AS error,
-           array_agg(DISTINCT consumer) AS consumers
-    FROM dead_letter WHERE status = 'waiting'
-    GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT :most
+    SELECT found.*, latest.type, latest.error, ARRAY(
+        SELECT DISTINCT d.consumer FROM dead_letter d WHERE d.status = 'waiting' AND d.fingerprint = found.fingerprint ORDER BY 1
+    ) AS consumers
+    FROM (
+        SELECT fingerprint, count(*) AS count, min(failed_at) AS first_failed_at, max(failed_at) AS last_failed_at
+        FROM dead_letter WHERE status = 'waiting' GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT :most
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT d.type, left(d.error, :characters) AS error FROM dead_letter d
+        WHERE d.status = 'waiting' AND d.fingerprint = found.fingerprint ORDER BY d.failed_at DESC LIMIT 1
+    ) AS latest
+    ORDER BY found.count DESC, found.fingerprint
 """)
 _LETTERS_BY_STATUS = text("SELECT status, count(*) AS count FROM dead_letter GROUP BY status")
 
@@ -77,20 +85,21 @@ def broker(look: Look) -> dict[str, Any]:
 def dead_letters(connection: Connection) -> dict[str, Any]:
     """How many dead letters there are by status, and those that wait by what went wrong: the largest groups."""
     by_status = {row.status: row.count for row in connection.execute(_LETTERS_BY_STATUS)}
-    groups = [dict(row) for row in connection.execute(_LETTERS, {"most": MOST_GROUPS}).mappings()]
+    groups = [dict(row) for row in connection.execute(_LETTERS, {"most": MOST_GROUPS, "characters": ERROR_CHARACTERS}).mappings()]
     return {"waiting": by_status.get("waiting", 0), "by_status": by_status, "groups": groups}
 
 
 def overview(connection: Connection, look: Look, now: datetime) -> dict[str, Any]:
     """Everything on one page."""
     found = situation(connection, look, now)
-    return {
+    page = {
         "broker": broker(look),
         "queues": queues(found),
         "consumers": consumer_list(found),
         "projections": progress.projections(connection, found.pauses),
         "dead_letters": dead_letters(connection),
     }
+    return {"attention": attention(page, now), **page}
 
 
 def _alarms(node: NodeFigures) -> list[str]:

@@ -134,6 +134,8 @@ class Worker:
             return "stuck"
         if held and not self._consumer.consuming:
             return "paused"
+        if self._outbound is not None and not self._outbound.leads:
+            return "standby"
         return "running" if self._consumer.consuming and self._consumer.last_error is None else "waiting"
 
     async def hold(self) -> None:

@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("last_error_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("oldest_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("consumed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("state IN ('running', 'paused', 'waiting', 'stuck', 'stopped')", name=op.f("ck_consumer_state")),
+        sa.CheckConstraint("state IN ('running', 'paused', 'waiting', 'stuck', 'standby', 'stopped')", name=op.f("ck_consumer_state")),
         sa.PrimaryKeyConstraint("instance", name=op.f("pk_consumer")),
         postgresql_with={"fillfactor": "50"},
     )

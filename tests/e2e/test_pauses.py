@@ -196,7 +196,7 @@ def test_a_projector_that_waited_catches_up(shop: Shop, desk: httpx2.Client) -> 
 def test_the_overview_tells_what_is_known_of_everything(system: System, shop: Shop, desk: httpx2.Client) -> None:
     shop.sell(sku())
     found = desk.get(f"{OPS}/overview").json()
-    assert found.keys() >= {"broker", "queues", "consumers", "projections", "dead_letters", "meta"}
+    assert found.keys() >= {"attention", "broker", "queues", "consumers", "projections", "dead_letters", "meta"}
     assert found["broker"]["available"] == (system.settings.rabbitmq_management_url is not None)
     assert found["broker"]["alarms"] == []
     assert [each["name"] for each in found["queues"]][:4] == list(CONSUMERS)

@@ -52,6 +52,8 @@ def item(*instances: Instance, pauses: tuple[Pause, ...] = ()) -> dict[str, Any]
         (["running", "waiting"], "waiting"),
         (["running", "waiting", "stuck"], "stuck"),
         (["running", "paused"], "paused"),
+        (["running", "standby"], "running"),
+        (["standby"], "standby"),
         ([], "gone"),
         (["stopped"], "gone"),
     ],
