@@ -3,6 +3,8 @@
 Cells are made again from the log where their shape changes: their projection begins anew, and the projector catches up when it starts.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -66,7 +68,7 @@ def _text(name: str) -> sa.Column[str]:
     return sa.Column(name, sa.Text(), nullable=False)
 
 
-def _cells(schema: str, name: str, keys: list[sa.Column[str]], amounts: tuple[str, ...], fillfactor: int | None = 80) -> None:
+def _cells(schema: str, name: str, keys: list[sa.Column[Any]], amounts: tuple[str, ...], fillfactor: int | None = 80) -> None:
     op.create_table(
         name,
         *keys,
