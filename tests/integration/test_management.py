@@ -17,7 +17,7 @@ from infra.topology import QUEUES, declare
 from operations.overview import broker
 from tests.services import Services
 
-AMQP = "amqp://somebody:secret@127.0.0.1:1/shop%2Ffloor"
+AMQP = "amqp://guest@127.0.0.1:1/shop%2Ffloor"
 Answer = Callable[[BaseHTTPRequestHandler], None]
 NODE = {"name": "rabbit@one", "running": True, "mem_alarm": True, "disk_free_alarm": False, "partitions": []}
 QUEUE = {
