@@ -151,9 +151,9 @@ def _shop(connection: Connection, store_id: str) -> Shop:
 
 
 def _business_days(shop: Shop, since: date | None, through: date | None) -> Stretch:
-    """The days as instants; the last day that Python knows has no end."""
-    until = None if through is None or through == date.max else through + timedelta(days=1)
-    return Stretch(None if since is None else _begins(shop, since), None if until is None else _begins(shop, until))
+    """The shop's days as instants."""
+    until = None if through is None else _begins(shop, through + timedelta(days=1))
+    return Stretch(None if since is None else _begins(shop, since), until)
 
 
 def _begins(shop: Shop, day: date) -> datetime:
