@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,8 @@ from infra.topology import QUEUES, declare
 from operations.overview import broker
 from tests.services import Services
 
-AMQP = "amqp://guest@127.0.0.1:1/shop%2Ffloor"
+LOGIN = "somebody:secret"
+AMQP = f"amqp://{LOGIN}@127.0.0.1:1/shop%2Ffloor"
 Answer = Callable[[BaseHTTPRequestHandler], None]
 NODE = {"name": "rabbit@one", "running": True, "mem_alarm": True, "disk_free_alarm": False, "partitions": []}
 QUEUE = {
@@ -104,7 +106,7 @@ def test_queues_and_alarms_are_told_and_private_queues_are_nobodys_business() ->
     ]
     assert (look.queues[0].in_per_second, look.queues[0].out_per_second) == (5.0, 20.0)
     assert broker(look)["alarms"] == [{"node": "rabbit@one", "alarm": "memory"}]
-    login = "Basic c29tZWJvZHk6c2VjcmV0"
+    login = f"Basic {b64encode(b'guest:').decode()}"
     assert asked == [f"/api/queues/shop%2Ffloor {login}", f"/api/nodes {login}"]
 
 
