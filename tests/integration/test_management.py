@@ -106,7 +106,7 @@ def test_queues_and_alarms_are_told_and_private_queues_are_nobodys_business() ->
     ]
     assert (look.queues[0].in_per_second, look.queues[0].out_per_second) == (5.0, 20.0)
     assert broker(look)["alarms"] == [{"node": "rabbit@one", "alarm": "memory"}]
-    login = f"Basic {b64encode(b'guest:').decode()}"
+    login = f"Basic {b64encode(LOGIN.encode()).decode()}"
     assert asked == [f"/api/queues/shop%2Ffloor {login}", f"/api/nodes {login}"]
 
 
