@@ -31,7 +31,7 @@ product = Table(
     Column("barcode", Text),
     Column("active", Boolean, nullable=False),
     Column("search_text", Text, nullable=False),
-    Column("defined_at", Instant, nullable=False, server_default="-infinity"),
+    Column("defined_at", Instant, nullable=False, server_default="1970-01-01 00:00:00+00"),
 )
 # A short list of pending entries, 512 KB: after an import of 10,000 products PostgreSQL read all of them (12 ms) rather than the usual 4 MB
 # and the index (0.5 ms). Without any list an import costs PostgreSQL seven times as much.

@@ -17,7 +17,7 @@ WORDS = """
 
 def upgrade() -> None:
     """Make the table and fill it from the products that there are. Any later description of them counts."""
-    op.add_column("product", sa.Column("defined_at", sa.DateTime(timezone=True), server_default="-infinity", nullable=False))
+    op.add_column("product", sa.Column("defined_at", sa.DateTime(timezone=True), server_default="1970-01-01 00:00:00+00", nullable=False))
     op.create_table(
         "product_word", sa.Column("word", sa.Text(), nullable=False), sa.PrimaryKeyConstraint("word", name=op.f("pk_product_word"))
     )
