@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -110,6 +111,7 @@ def _endpoint(report: Report) -> Callable[..., Awaitable[Response]]:
             after=None if report.sorts else place,
             options=chosen,
         )
+        question, timeless = _of_now(report, question)
         if not report.answerable(question):
             raise Problem("invalid_content", errors=[Fault(f"/query/{name}", "not_allowed_value") for name in _refused(report, question)])
         asked = {"from": since, "to": through, "store": store, "sku": sku, "category": category, "hour": hour, **dict(chosen)}
@@ -117,7 +119,7 @@ def _endpoint(report: Report) -> Callable[..., Awaitable[Response]]:
             request,
             who,
             lambda connection: standing_of(connection, report, stores),
-            lambda connection: _found(connection, report, question, whole=whole),
+            lambda connection: replace(_found(connection, report, question, whole=whole), meta={"ignored": timeless} if timeless else {}),
             sheet=sheet_of(report.name, report.question, [*question.group_by, *report.beside], report.measures, asked),
         )
 
@@ -164,6 +166,14 @@ def _place(report: Report, group_by: Sequence[str], after: str | None) -> tuple[
 
 def _text_or_none(value: Any) -> str | None:  # noqa: ANN401 - JSON border: a cursor may be anybody's invention
     return None if value is None else text_part(value)
+
+
+def _of_now(report: Report, question: Question) -> tuple[Question, list[str]]:
+    """The question without the ends of its period that a report of the present has no use for, and their names: the answer tells them."""
+    ends = {"from": question.since, "to": question.through}
+    ignored = [name for name, day in ends.items() if day is not None and not report.answerable(_only(question, name))]
+    since, through = (None if name in ignored else day for name, day in ends.items())
+    return replace(question, since=since, through=through), ignored
 
 
 def _refused(report: Report, question: Question) -> list[str]:

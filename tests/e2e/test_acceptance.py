@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import httpx2
 
+from projections import PROJECTIONS
 from tests.e2e.system import Fragile, Json, Shop, System, eventually, sale, sku
 
 CROWD = 200
@@ -23,7 +24,7 @@ def test_a_sale_is_accepted_recorded_and_seen_everywhere(shop: Shop) -> None:
     event = shop.settled(body["sale_id"])
     expected = {"event_id": body["sale_id"], "type": "sale.recorded", "store_id": shop.store_id, "status": "recorded"}
     assert expected.items() <= event.items()
-    assert event["projections"] == {"daily-sales": True, "hourly-sales": True, "store-performance": True}
+    assert event["projections"] == dict.fromkeys(PROJECTIONS, True)
     assert shop.on_hand(article) == 7
     figures = shop.day()
     assert {name: figures[name] for name in ("sales", "units", "revenue", "returned_units")} == {
@@ -312,7 +313,7 @@ def test_a_store_that_opens_sells_within_seconds(system: System) -> None:
 
     assert eventually(sold, seconds=5).status_code == 201
     store = admin.get(path).json()
-    assert store | {"meta": {}} == {"store_id": path.rsplit("/", 1)[1], **body, "centre": None, "meta": {}}
+    assert store | {"meta": {}} == {"store_id": path.rsplit("/", 1)[1], **body, "centre": None, "day_ends": "00:00", "meta": {}}
     assert store["meta"]["timezone"] == "Europe/Paris"
     assert admin.put(path, json=body | {"name": "Renommé"}, headers={"Prefer": "wait=10"}).status_code == 201
     assert admin.get(path).json()["name"] == "Renommé"

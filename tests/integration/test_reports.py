@@ -518,8 +518,10 @@ async def test_every_report_has_its_table_and_refuses_what_it_does_not_know(engi
             assert table.status_code == 200, table.text
             assert table.text.splitlines()[0].split(",")[0] == report.group_by[0]
             assert {measure["name"] for measure in listed[name]["measures"]} == {measure.name for measure in report.measures}
+        present = (await client.get("reports/stock-valuation", params={"from": "2026-01-01", "to": "2026-01-31"})).json()
+        assert present["items"] == (await client.get("reports/stock-valuation")).json()["items"]
+        assert present["meta"]["ignored"] == ["from", "to"]
         for refused, pointer in (
-            ("stock-valuation?from=2026-01-01", "/query/from"),
             ("consolidated?sku=apple", "/query/sku"),
             ("low-stock?hour=3", "/query/hour"),
             ("low-stock?group_by=store&status=low", "/query/status"),
