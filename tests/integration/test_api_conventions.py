@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from infra.event_log import event_log
 from infra.topology import INTAKE
+from projections import PROJECTIONS
 from tests.e2e.system import Fragile, Json, Shop, System, eventually, sale, sku
 
 TRACE = "0badcafe" * 4
@@ -60,7 +61,7 @@ def test_when_the_time_runs_out_it_is_accepted_all_the_same(shop: Shop, system: 
             "type": "sale.recorded",
             "store_id": shop.store_id,
             "status": "accepted",
-            "projections": {"daily-sales": False, "hourly-sales": False, "store-performance": False},
+            "projections": dict.fromkeys(PROJECTIONS, False),
         }
         foreign = system.client("caissier", ["elsewhere"])
         assert foreign.get(f"/api/v2/events/{body['sale_id']}").json()["code"] == "unknown_event"

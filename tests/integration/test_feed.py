@@ -184,7 +184,10 @@ async def test_who_takes_the_lead_away_is_followed_by_another_start(settings_for
         await heard_all(heard, shop)
         with engine.connect() as connection:
             lost = connection.scalar(
-                text("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE '%-lead'")
+                text(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                    "WHERE application_name LIKE '%-lead' AND datname = current_database()"
+                )
             )
         assert lost == 1
         shop.keep(sale(("apple", 1)))

@@ -216,8 +216,8 @@ def test_a_connection_that_breaks_in_the_middle_is_a_fault_that_passes_and_the_w
 ) -> None:
     message = delivery(join([good(branch), good(branch)]))
 
-    def broken(connection: Any, *more: Any) -> Any:  # noqa: ANN401 - the writer's own
-        result = original(connection, *more)
+    def broken(connection: Any, *more: Any, **options: Any) -> Any:  # noqa: ANN401 - the writer's own
+        result = original(connection, *more, **(options | {"commit": False}))
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         return result
 
