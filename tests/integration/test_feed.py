@@ -167,12 +167,13 @@ async def test_of_two_one_works_and_the_other_goes_on_when_it_ends(settings_for_
         async with outbound(settings_for_test, engine) as first:
             await heard_all(heard, shop)
             async with AsyncExitStack() as stack:
-                await stack.enter_async_context(outbound(settings_for_test, engine))
+                second = await stack.enter_async_context(outbound(settings_for_test, engine))
                 shop.keep(sale(("apple", 1)))
                 await first.wake(shop.store_id)
                 await heard_all(heard, shop)
                 later = stack.pop_all()
         shop.keep(sale(("apple", 1)))
+        await second.wake(shop.store_id)
         await heard_all(heard, shop)
         await later.aclose()
     assert heard.seqs(shop.store_id) == [event.seq for event in shop.log]
