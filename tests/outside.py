@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from aio_pika.abc import AbstractIncomingMessage
+from pydantic_core import to_json
 from sqlalchemy import Engine
 
 from infra import outward, webhooks
@@ -17,10 +18,9 @@ from infra.consumer import BatchConsumer
 from infra.event_log import read
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings
-from infra.topology import EVENTS, FEED, RECORDED_KEY, declare
+from infra.topology import FEED, declare
 from infra.webhooks import Delivery, Status, Webhook
 from magasin.home import LOOPBACK
-from schemas.envelope import BATCH_CONTENT_TYPE, Recorded, encode_recorded, join
 from workers.outbound import NAME, Outbound
 
 SECRET = "whsec_test"  # noqa: S105 - of subscribers that live as long as a test
@@ -148,14 +148,12 @@ class Outside:
     publisher: ConfirmingPublisher
 
     async def wake(self, store_id: str, *seqs: int) -> None:
-        """Tell of events of the log as the stock writer does: all of a store's, or these."""
+        """Tell how far a store's log reaches, as the projector does; or, number by number, how far it reached."""
         with self.engine.connect() as connection:
-            events = [each for each in read(connection, store_id, after=0, through=2**62) if not seqs or each.seq in seqs]
-        await self.say(events)
-
-    async def say(self, events: Sequence[Recorded]) -> None:
-        body = join(encode_recorded(each) for each in events)
-        await self.publisher.publish(EVENTS, RECORDED_KEY, body, content_type=BATCH_CONTENT_TYPE, type="recorded", app_id="test")
+            head = read(connection, store_id, after=0, through=2**62)[-1].seq
+        for seq in seqs or (head,):
+            body = to_json({"stores": [{"store_id": store_id, "seq": seq, "types": []}]})
+            await self.publisher.announce(body, content_type="application/json", type="projected", app_id="test")
 
     def place(self, reader: str, store_id: str) -> int:
         with self.engine.connect() as connection:

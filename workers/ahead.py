@@ -1,19 +1,17 @@
 """What comes next in a store's log, for a reader that goes at its own pace?
 
-What arrives is kept while the reader is close behind; when it lags, nothing is kept and it reads the log instead. So a slow reader costs
-bounded memory, and the log decides what comes next in any case: numbers are contiguous per store.
+It is told how far the log reaches and reads it stretch by stretch. So a slow reader costs bounded memory, and the log decides what comes
+next: numbers are contiguous per store.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 
 from sqlalchemy import Engine
 
 from infra import event_log
 from schemas.envelope import Recorded
 
-MOST_KEPT = 50
 CHUNK_EVENTS = 100
 
 
@@ -30,14 +28,6 @@ class Ahead:
     def missing(self) -> int:
         """How many events the reader is behind."""
         return self.goal - self.seq
-
-    def offer(self, events: Sequence[Recorded]) -> None:
-        """Take what has arrived, in order of its numbers, as far as it fits."""
-        for event in events:
-            last = self._kept[-1].seq if self._kept else self.seq
-            if event.seq == last + 1 and len(self._kept) < MOST_KEPT:
-                self._kept.append(event)
-            self.goal = max(self.goal, event.seq)
 
     def at_hand(self) -> Recorded | None:
         """The next event, when it is here."""

@@ -6,7 +6,7 @@ After a crash it goes on from its last written place: repeated, never skipped.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import structlog
 from sqlalchemy import Engine
@@ -51,18 +51,16 @@ class Feed:
         found = await asyncio.to_thread(self._written)
         self._ways = {store_id: Ahead(store_id, seq) for store_id, seq in found.items()}
 
-    def offer(self, arrived: Mapping[str, Sequence[Recorded]]) -> None:
-        """Take what has arrived, by store and in order."""
-        for store_id, events in arrived.items():
-            self._way(store_id).offer(events)
+    def reach(self, goals: Mapping[str, int]) -> None:
+        """Go as far as the logs reach, store by store."""
+        for store_id, seq in goals.items():
+            way = self._way(store_id)
+            way.goal = max(way.goal, seq)
         self._wake.set()
 
     async def sweep(self) -> None:
         """Look into the log for what nobody has told of."""
-        for store_id, (_, head) in (await asyncio.to_thread(self._behind)).items():
-            way = self._way(store_id)
-            way.goal = max(way.goal, head)
-        self._wake.set()
+        self.reach({store_id: head for store_id, (_, head) in (await asyncio.to_thread(self._behind)).items()})
 
     async def run(self) -> None:
         """Round after round, as long as there is something; a broker or a database that is away is waited for."""

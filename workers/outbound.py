@@ -5,10 +5,10 @@ The queue only wakes it. It acknowledges at once, since the log has everything: 
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 
 import structlog
+from pydantic_core import from_json
 from sqlalchemy import Engine
 
 from infra import outward, webhooks
@@ -19,7 +19,6 @@ from infra.outgoing import Outgoing
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings
 from infra.topology import OUTBOUND
-from schemas.envelope import MalformedEvent, Recorded, decode_recorded, split
 from workers import metrics
 from workers.feed import Feed
 from workers.webhooks import Webhooks, utc_now
@@ -30,6 +29,7 @@ NICENESS = 10
 SWEEP_SECONDS = 30.0
 """How often the log is looked at for what no message told of: some were dropped, or lost with the broker."""
 AWAY_SECONDS = 1.0
+PROJECTED = "projected"
 log = structlog.get_logger(__name__)
 
 
@@ -49,9 +49,9 @@ class Outbound:
 
     async def __call__(self, deliveries: list[Delivery]) -> None:
         """Wake the readers; the caller acknowledges afterwards."""
-        arrived = opened(deliveries)
-        self._feed.offer(arrived)
-        self._webhooks.offer(arrived)
+        goals = announced(deliveries)
+        self._feed.reach(goals)
+        self._webhooks.reach(goals)
 
     @property
     def ended(self) -> bool:
@@ -163,14 +163,16 @@ class Outbound:
             await asyncio.sleep(SWEEP_SECONDS)
 
 
-def opened(deliveries: Sequence[Delivery]) -> dict[str, list[Recorded]]:
-    """The events of the messages by store, in order of their numbers. What can't be read is left to the log, which has it right."""
-    arrived: dict[str, dict[int, Recorded]] = defaultdict(dict)
+def announced(deliveries: Sequence[Delivery]) -> dict[str, int]:
+    """How far the logs of which stores reach, as the projector has announced. What can't be read is left to the next look at the log."""
+    goals: dict[str, int] = {}
     for delivery in deliveries:
+        if delivery.type != PROJECTED:
+            continue
         try:
-            for wire in split(delivery.body):
-                event = decode_recorded(wire)
-                arrived[event.store_id][event.seq] = event
-        except MalformedEvent as error:
-            log.warning("malformed_wake", message_id=delivery.message_id, error=str(error))
-    return {store_id: [events[seq] for seq in sorted(events)] for store_id, events in arrived.items()}
+            for store in from_json(delivery.body)["stores"]:
+                store_id, seq = str(store["store_id"]), int(store["seq"])
+                goals[store_id] = max(seq, goals.get(store_id, 0))
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("malformed_wake", message_id=delivery.message_id, error=str(error)[:200])
+    return goals

@@ -1,7 +1,7 @@
 """Which webhooks are at work, and who tells them that there is something new, changed or asked for again?"""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,7 +14,6 @@ from infra.faults import is_transient
 from infra.outgoing import Outgoing
 from infra.settings import Settings
 from infra.webhooks import Delivery, Webhook
-from schemas.envelope import Recorded
 from workers.outcomes import Outcomes
 from workers.subscriber import Means, Subscriber
 
@@ -23,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Webhooks:
-    """Delivers to every active webhook while this process leads: `begin`, `run`, `offer` and `heard`, `end`."""
+    """Delivers to every active webhook while this process leads: `begin`, `run`, `reach` and `heard`, `end`."""
 
     def __init__(self, engine: Engine, config: Settings, outgoing: Outgoing, now: Callable[[], datetime]) -> None:
         self._engine = engine
@@ -59,13 +58,12 @@ class Webhooks:
         self._subscribers.clear()
         await self._outcomes.write_last()
 
-    def offer(self, arrived: Mapping[str, Sequence[Recorded]]) -> None:
-        """Take what has arrived, by store and in order."""
+    def reach(self, goals: Mapping[str, int]) -> None:
+        """Go as far as the logs reach, store by store."""
         for each in self._subscribers.values():
-            for store_id, events in arrived.items():
+            for store_id, seq in goals.items():
                 if each.webhook.covers(store_id):
-                    each.lane(store_id).offer(events)
-                    each.wake(store_id)
+                    each.wake(store_id, seq)
 
     async def sweep(self) -> None:
         """Look into the log for what nobody has told of, and drop what is too old to be looked at."""

@@ -14,11 +14,11 @@ from infra.connection import BrokerUnavailable, connect
 from infra.database import engine_for
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings
-from infra.topology import EVENTS, FEED, RECORDED_KEY, declare
+from infra.topology import FEED, declare
 from tests.brokers import until
 from tests.outside import Ear, ear, outbound
 from tests.telling import Branch, sale
-from workers.ahead import CHUNK_EVENTS, MOST_KEPT
+from workers.ahead import CHUNK_EVENTS
 
 PATIENCE = 20.0
 
@@ -89,8 +89,8 @@ async def test_what_no_message_told_of_is_read_from_the_log(settings_for_test: S
     shop = branch(engine, 1)
     async with ear(settings_for_test.amqp_url) as heard, outbound(settings_for_test, engine) as outside:
         await heard_all(heard, shop)
-        shop.keep(*(sale(("apple", 1)) for _ in range(CHUNK_EVENTS + MOST_KEPT + 20)))
-        await outside.publisher.publish(EVENTS, RECORDED_KEY, b"no JSON", content_type="text/plain", type="recorded", app_id="test")
+        shop.keep(*(sale(("apple", 1)) for _ in range(2 * CHUNK_EVENTS)))
+        await outside.publisher.announce(b"no JSON", content_type="text/plain", type="projected", app_id="test")
         await outside.wake(shop.store_id, len(shop.log))
         await heard_all(heard, shop)
     assert heard.seqs(shop.store_id) == [event.seq for event in shop.log]

@@ -3,12 +3,12 @@
 from infra.topology import DEAD, EXCHANGES, QUEUES, definitions
 
 
-def test_every_queue_is_a_quorum_queue_the_only_kind_on_disk_before_the_confirm() -> None:
-    assert all(spec.arguments["x-queue-type"] == "quorum" for spec in QUEUES)
+def test_every_queue_that_holds_facts_is_a_quorum_queue_the_only_kind_on_disk_before_the_confirm() -> None:
+    assert all(spec.arguments["x-queue-type"] == ("classic" if spec.only_wakes else "quorum") for spec in QUEUES)
 
 
-def test_every_queue_has_an_explicit_delivery_limit_because_the_default_changed_from_none_to_twenty() -> None:
-    assert all(int(spec.arguments["x-delivery-limit"]) >= 100 for spec in QUEUES)
+def test_every_quorum_queue_has_an_explicit_delivery_limit_because_the_default_changed_from_none_to_twenty() -> None:
+    assert all(int(spec.arguments["x-delivery-limit"]) >= 100 for spec in QUEUES if not spec.only_wakes)
 
 
 def test_every_queue_but_the_last_net_has_a_way_out_that_loses_nothing() -> None:
