@@ -146,6 +146,11 @@ class Outside:
 
     engine: Engine
     publisher: ConfirmingPublisher
+    worker: Outbound
+
+    def delivers_to(self, webhook_id: UUID) -> bool:
+        """Whether the worker has heard that this webhook is active, and not yet that it no longer is."""
+        return webhook_id in self.worker._webhooks._subscribers  # noqa: SLF001 - nobody else has to know
 
     async def wake(self, store_id: str, *seqs: int) -> None:
         """Tell how far a store's log reaches, as the projector does; or, number by number, how far it reached."""
@@ -176,7 +181,7 @@ async def outbound(settings: Settings, engine: Engine, publisher: ConfirmingPubl
     handler.start(consumer)
     handler.release()
     try:
-        yield Outside(engine, teller)
+        yield Outside(engine, teller, handler)
         assert not handler.ended
     finally:
         await handler.stop()

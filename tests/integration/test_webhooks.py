@@ -192,6 +192,7 @@ async def test_a_pause_goes_on_where_it_was_and_a_new_address_is_tried_at_once(s
         before = numbers(shop)
         await until(lambda: outside.place(str(hook.webhook_id), shop.store_id) == before[-1], PATIENCE)
         _change(engine, hook, active=False)
+        await until(lambda: not outside.delivers_to(hook.webhook_id), PATIENCE)
         shop.keep(*(sale(("apple", 1)) for _ in range(3)))
         await outside.wake(shop.store_id)
         await until(lambda: outside.place("feed", shop.store_id) == len(shop.log), PATIENCE)
