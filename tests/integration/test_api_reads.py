@@ -64,8 +64,11 @@ def shop(system: System) -> Furnished:
 
 
 def clockless(answer: Json) -> Json:
-    """The answer without what it says of the clock."""
-    return {name: value for name, value in answer.items() if name != "meta"}
+    """The answer without what it says of the clock: a till is silent one second longer in the next answer."""
+    told = {name: value for name, value in answer.items() if name != "meta"}
+    if isinstance(told.get("items"), list):
+        told["items"] = [{name: value for name, value in item.items() if name != "silent_seconds"} for item in told["items"]]
+    return told
 
 
 @pytest.mark.parametrize("read", [*LISTS, *ONES])
