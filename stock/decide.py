@@ -20,6 +20,7 @@ from events.stock import DeliveryReceived, StockAdjusted, StockCounted
 from schemas.envelope import Accepted, instant_text
 from stock.book import Book, Case, Decision, Sale, Shop, SoldLine, Unpriced
 from stock.counting import Found, findings
+from stock.moves import moves, undone
 from stock.numbering import same_number
 from stock.rules import Movement
 
@@ -49,7 +50,7 @@ def record_sale(event: SaleRecorded, head: Accepted, book: Book) -> Decision:
     sale.effective_at = head.effective_at
     sale.local_at, sale.business_date = _clock(head, book)
     sale.lines = sold_lines(event.lines)
-    movements = tuple(Movement(line.sku, head.effective_at, head.event_id, n, delta=-line.quantity) for n, line in enumerate(event.lines))
+    movements = moves(event, head)
     effect = _settled(sale)
     if sale.voided_by is not None:
         movements += _undone(sale, sale.voided_by)
@@ -95,40 +96,29 @@ def return_goods(event: SaleReturned, head: Accepted, book: Book) -> Decision:
         sale.unpriced.append(Unpriced(head.event_id, *_clock(head, book), lines))
     else:
         lines = _priced(sale, lines)
-    movements = tuple(
-        Movement(line.sku, head.effective_at, head.event_id, n, delta=line.quantity)
-        for n, line in enumerate(event.lines)
-        if line.condition == "resellable"
-    )
-    return Decision(movements=movements, effect={"lines": lines}, cases=_over_returned(sale, event.sale_id, (event.sale_id, head.event_id)))
+    cases = _over_returned(sale, event.sale_id, (event.sale_id, head.event_id))
+    return Decision(movements=moves(event, head), effect={"lines": lines}, cases=cases)
 
 
 @decide.register
 def adjust_stock(event: StockAdjusted, head: Accepted, book: Book) -> Decision:
     """Stock changed by what was found."""
     del book
-    return Decision(
-        movements=tuple(Movement(line.sku, head.effective_at, head.event_id, n, delta=line.delta) for n, line in enumerate(event.lines))
-    )
+    return Decision(movements=moves(event, head))
 
 
 @decide.register
 def receive_delivery(event: DeliveryReceived, head: Accepted, book: Book) -> Decision:
     """Goods arrived."""
     del book
-    return Decision(
-        movements=tuple(Movement(line.sku, head.effective_at, head.event_id, n, delta=line.quantity) for n, line in enumerate(event.lines))
-    )
+    return Decision(movements=moves(event, head))
 
 
 @decide.register
 def count_stock(event: StockCounted, head: Accepted, book: Book) -> Decision:
     """What was counted is on hand from then on, each SKU from its own instant. Far from what was expected, it is a case."""
     found = findings(event, head)
-    return Decision(
-        movements=tuple(Movement(each.sku, each.at, head.event_id, n, counted=each.quantity) for n, each in enumerate(found)),
-        cases=tuple(case for each in found for case in _off(each, head, book)),
-    )
+    return Decision(movements=moves(event, head), cases=tuple(case for each in found for case in _off(each, head, book)))
 
 
 @decide.register
@@ -181,7 +171,7 @@ def _undone(sale: Sale, void_id: UUID) -> tuple[Movement, ...]:
     at = sale.effective_at
     if at is None or sale.lines is None:
         return ()
-    return tuple(Movement(line.sku, at, void_id, n, delta=line.quantity) for n, line in enumerate(sale.lines))
+    return undone(((line.sku, line.quantity) for line in sale.lines), at, void_id)
 
 
 def _off(found: Found, head: Accepted, book: Book) -> tuple[Case, ...]:

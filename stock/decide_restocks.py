@@ -24,6 +24,7 @@ from events.restocks import (
 from schemas.envelope import Accepted
 from stock.book import Book, Case, Decision
 from stock.decide import decide
+from stock.moves import moves
 from stock.restock import Line, Restock, Status
 from stock.rules import Movement
 
@@ -95,7 +96,7 @@ def ship_restock(event: RestockShipped, head: Accepted, book: Book) -> Decision:
         return Decision(outcome="refused", reason="nothing_to_ship", effect={"state": restock.status})
     for sku, units in shipped.items():
         restock.lines[sku].shipped = units
-    return _moved_on(restock, head, "shipped", movements=_movements(head, ((each.sku, -each.quantity) for each in event.lines)))
+    return _moved_on(restock, head, "shipped", movements=moves(event, head))
 
 
 @decide.register
@@ -113,7 +114,7 @@ def receive_restock(event: RestockReceived, head: Accepted, book: Book) -> Decis
         restock,
         head,
         restock.status,
-        movements=_movements(head, ((each.sku, each.received) for each in event.lines)),
+        movements=moves(event, head),
         missing=missing,
         cases=_receipt_cases(event, restock, head.event_id, late=late),
     )
@@ -162,10 +163,6 @@ def _units(lines: Iterable[GrantedLine]) -> Counter[Sku]:
 def _beyond(wanted: Mapping[Sku, int], most: Mapping[Sku, int]) -> dict[Sku, int]:
     """The most that there may be of those SKUs of which more is wanted; 0 of one that isn't in the restock."""
     return {sku: most.get(sku, 0) for sku, units in wanted.items() if sku not in most or units > most[sku]}
-
-
-def _movements(head: Accepted, deltas: Iterable[tuple[Sku, int]]) -> tuple[Movement, ...]:
-    return tuple(Movement(sku, head.effective_at, head.event_id, n, delta=delta) for n, (sku, delta) in enumerate(deltas) if delta)
 
 
 def _receipt_cases(event: RestockReceived, restock: Restock, receipt_id: UUID, *, late: bool) -> tuple[Case, ...]:
