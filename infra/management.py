@@ -87,6 +87,17 @@ class Management:
                 self._looked_at = time.monotonic()
             return self._found
 
+    def bound(self, exchange: str) -> bool | None:
+        """Whether anything is bound to an exchange at this moment; None when the management API doesn't tell."""
+        with self._turn:
+            if self._client is None:
+                return None
+            path = f"api/exchanges/{self._virtual_host}/{quote(exchange, safe='')}/bindings/source?columns=destination"
+            try:
+                return bool(_get(self._client, path, time.monotonic() + LOOK_SECONDS))
+            except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TimeoutError, Unreadable, ValueError):
+                return None
+
     def close(self) -> None:
         """Close the connections."""
         if self._client is not None:

@@ -54,7 +54,7 @@ class QueueSpec:
 
     `only_wakes`: its consumer follows the log itself, so that a message lost is a wake lost and no fact; however far that consumer is
     behind, and whatever hinders it, the queue stays small and refuses nothing. It is a classic queue of announcements, in memory alone: a
-    second quorum queue on what is recorded took a third of all sales a second.
+    second quorum queue on what is recorded took a third of all sales a second. Its consumer binds it (`bind`) while it wants to be woken.
     """
 
     name: str
@@ -94,10 +94,20 @@ async def declare(channel: AbstractChannel) -> None:
         # The way out first: a queue that dead-letters into nothing keeps the message and tries again.
         for spec in sorted(QUEUES, key=lambda queue: queue.exchange != DEAD):
             queue = await channel.declare_queue(spec.name, durable=True, arguments=dict(spec.arguments))
-            await queue.bind(spec.exchange, spec.key)
+            if not spec.only_wakes:
+                await queue.bind(spec.exchange, spec.key)
     except ChannelPreconditionFailed as error:
         message = f"{error}: it exists with other arguments, which can't be changed; empty it, delete it and start again"
         raise TopologyError(message) from error
+
+
+async def bind(channel: AbstractChannel, spec: QueueSpec, *, bound: bool) -> None:
+    """Let a queue take what its exchange carries, or nothing more of it. Either may be repeated."""
+    queue = await channel.get_queue(spec.name, ensure=False)
+    if bound:
+        await queue.bind(spec.exchange, spec.key)
+    else:
+        await queue.unbind(spec.exchange, spec.key)
 
 
 async def assert_topology(channel: AbstractChannel) -> None:
@@ -131,5 +141,6 @@ def definitions(vhost: str = "/") -> dict[str, object]:
             "arguments": {},
         }
         for spec in QUEUES
+        if not spec.only_wakes
     ]
     return {"exchanges": exchanges, "queues": queues, "bindings": bindings}

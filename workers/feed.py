@@ -2,7 +2,7 @@
 
 The feed is a reader of the log with a place in each store. In a store the next event goes out once the one before it is confirmed, so no
 failure, not even a refusal of one message among others, can put a later event in front of an earlier one; many stores go side by side.
-After a crash it goes on from its last written place: repeated, never skipped.
+After a crash it goes on from its last written place: repeated, never skipped. While nobody listens at all it walks along and says nothing.
 """
 
 import asyncio
@@ -38,6 +38,9 @@ class Feed:
         self._publisher = publisher
         self._ways: dict[str, Ahead] = {}
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self.heard = False
+        """Whether anybody listens, as far as `workers.audience` knows."""
         self._places = asyncio.Semaphore(STORES_AT_ONCE)
         self._backoff = Backoff(0.1, AWAY_MOST_SECONDS)
 
@@ -60,7 +63,25 @@ class Feed:
 
     async def sweep(self) -> None:
         """Look into the log for what nobody has told of."""
-        self.reach({store_id: head for store_id, (_, head) in (await asyncio.to_thread(self._behind)).items()})
+        self.reach(await asyncio.to_thread(self.heads))
+
+    def speak(self) -> None:
+        """Somebody listens: publish."""
+        self.heard = True
+        self._wake.set()
+
+    async def skip(self, heads: Mapping[str, int]) -> None:
+        """Nobody listened when the logs reached so far: what was recorded until then is owed to nobody."""
+        self.heard = False
+        async with self._turn:
+            moved: dict[tuple[str, str], int] = {}
+            for store_id, head in heads.items():
+                way = self._way(store_id)
+                if head > way.seq:
+                    way.seq, way.goal = head, max(head, way.goal)
+                    moved[READER, store_id] = head
+            if moved:
+                await asyncio.to_thread(self._write, moved)
 
     async def run(self) -> None:
         """Round after round, as long as there is something; a broker or a database that is away is waited for."""
@@ -68,8 +89,9 @@ class Feed:
             await self._wake.wait()
             self._wake.clear()
             try:
-                while any(way.missing for way in self._ways.values()):
-                    await self._round()
+                while self.heard and any(way.missing for way in self._ways.values()):
+                    async with self._turn:
+                        await self._round()
             except Exception as error:
                 if not isinstance(error, BrokerUnavailable) and not is_transient(error):
                     raise
@@ -125,9 +147,10 @@ class Feed:
         with self._engine.connect() as connection:
             return outward.positions(connection, READER)
 
-    def _behind(self) -> dict[str, tuple[int, int]]:
+    def heads(self) -> dict[str, int]:
+        """The ends of the logs that go on after the written places."""
         with self._engine.connect() as connection:
-            return outward.behind(connection, READER)
+            return {store_id: head for store_id, (_, head) in outward.behind(connection, READER).items()}
 
     def _write(self, moved: Mapping[tuple[str, str], int]) -> None:
         with self._engine.begin() as connection:

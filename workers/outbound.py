@@ -20,6 +20,7 @@ from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings
 from infra.topology import OUTBOUND
 from workers import metrics
+from workers.audience import Audience
 from workers.feed import Feed
 from workers.webhooks import Webhooks, utc_now
 
@@ -40,6 +41,7 @@ class Outbound:
         self._outgoing = Outgoing(private=config.webhook_private_targets, timeout_seconds=config.webhook_timeout_seconds)
         self._feed = Feed(engine, publisher)
         self._webhooks = Webhooks(engine, config, self._outgoing, utc_now)
+        self._audience = Audience(config, self._feed, self._webhooks)
         self._leadership = Leadership(config, name=NAME, channel=webhooks.CHANNEL, heard=self._webhooks.heard)
         self._leading: asyncio.Task[None] | None = None
         self._allowed = asyncio.Event()
@@ -84,6 +86,7 @@ class Outbound:
             self._leading.cancel()
             await asyncio.wait({self._leading})
         self._outgoing.close()
+        self._audience.close()
 
     def refresh(self) -> None:
         """Bring the gauges up to date."""
@@ -126,6 +129,7 @@ class Outbound:
                 group.create_task(self._feed.run())
                 group.create_task(self._webhooks.run())
                 group.create_task(self._sweep())
+                group.create_task(self._audience.run())
                 consumer.resume()
         finally:
             if not consumer.ended:

@@ -42,6 +42,11 @@ class Webhooks:
         """How many deliveries wait for another attempt."""
         return sum(held.waiting for each in self._subscribers.values() for held in each.held.values())
 
+    @property
+    def active(self) -> bool:
+        """Whether there is any to deliver to."""
+        return bool(self._subscribers)
+
     async def begin(self) -> None:
         """Take up every webhook where it was left."""
         await self._load()

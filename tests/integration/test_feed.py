@@ -17,6 +17,7 @@ from infra.settings import Settings
 from infra.topology import FEED, declare
 from tests.brokers import until
 from tests.outside import Ear, ear, outbound
+from tests.services import Services
 from tests.telling import Branch, sale
 from workers.ahead import CHUNK_EVENTS
 
@@ -94,6 +95,31 @@ async def test_what_no_message_told_of_is_read_from_the_log(settings_for_test: S
         await outside.wake(shop.store_id, len(shop.log))
         await heard_all(heard, shop)
     assert heard.seqs(shop.store_id) == [event.seq for event in shop.log]
+
+
+async def test_while_nobody_listens_nothing_is_published_and_who_comes_then_gets_what_is_recorded_from_then_on(
+    services: Services, settings_for_test: Settings, engine: Engine
+) -> None:
+    if services.management_url is None:
+        pytest.skip("needs the management API")
+    shop, counting = branch(engine, 20), Counting(settings_for_test.amqp_url, name="counting")
+    async with outbound(settings_for_test, engine, counting) as outside:
+        await until(lambda: outside.place("feed", shop.store_id) == len(shop.log), PATIENCE)
+        assert counting.count == 0
+        async with ear(settings_for_test.amqp_url) as heard:
+            missed = len(shop.log)
+            shop.keep(*(sale(("apple", 1)) for _ in range(5)))  # nobody is told of these: that somebody listens now is enough
+            await until(lambda: heard.order(shop.store_id) == [event.seq for event in shop.log[missed:]], PATIENCE)
+
+
+class Counting(ConfirmingPublisher):
+    """Counts what is published to the feed."""
+
+    count = 0
+
+    async def publish(self, exchange: str, *arguments: Any, **properties: Any) -> None:  # noqa: ANN401 - as the publisher takes them
+        self.count += exchange == FEED
+        await super().publish(exchange, *arguments, **properties)
 
 
 class Failing(ConfirmingPublisher):

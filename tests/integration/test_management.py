@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from infra.connection import connect
 from infra.management import LOOK_SECONDS, MOST_BYTES, Look, Management
-from infra.topology import QUEUES, declare
+from infra.topology import FEED, LIVE, OUTBOUND, QUEUES, bind, declare
 from operations.overview import broker
 from tests.services import Services
 
@@ -153,3 +153,40 @@ async def test_the_real_broker_tells_of_every_queue(services: Services, broker_u
         assert {each.name for each in look.queues} == {each.name for each in QUEUES}
         assert [node.running for node in look.nodes] == [True]
         assert broker(look)["alarms"] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "bound"),
+    [(says(200, b"[]"), False), (says(200, b'[{"destination": "somebody"}]'), True), (says(404, b"{}"), None), (says(200, b"<"), None)],
+)
+def test_whether_anything_is_bound_is_told_only_when_the_broker_tells_it(answer: Answer, bound: bool | None) -> None:  # noqa: FBT001 - a case
+    with somebody(answer) as (url, asked):
+        management = Management(url, AMQP)
+        assert management.bound("magasin.feed") is bound
+        management.close()
+    assert [each.partition(" ")[0] for each in asked] == ["/api/exchanges/shop%2Ffloor/magasin.feed/bindings/source"]
+
+
+def test_nobody_there_does_not_tell_whether_anything_is_bound() -> None:
+    for url in ("http://127.0.0.1:1", None):
+        management = Management(url, AMQP)
+        assert management.bound("magasin.feed") is None
+        management.close()
+
+
+async def test_the_real_broker_tells_what_is_bound_as_soon_as_it_is(services: Services, broker_url: str) -> None:
+    if services.management_url is None:
+        pytest.skip("needs the management API")
+    connection = await connect(broker_url, name="test")
+    management = Management(services.management_url, broker_url)
+    channel = await connection.channel()
+    await declare(channel)
+    assert management.bound(FEED) is False
+    for bound in (True, True, False, False):
+        await bind(channel, OUTBOUND, bound=bound)
+        assert management.bound(LIVE) is bound
+    queue = await channel.declare_queue(exclusive=True)
+    await queue.bind(FEED, "sale.*.v1.#")
+    assert management.bound(FEED) is True
+    management.close()
+    await connection.close()

@@ -40,6 +40,8 @@ def test_definitions_name_every_exchange_queue_and_binding_and_nothing_transient
     assert isinstance(queues, list)
     assert isinstance(bindings, list)
     assert {exchange["name"] for exchange in exchanges} == set(EXCHANGES)
-    assert [queue["name"] for queue in queues] == [binding["destination"] for binding in bindings]
+    # Whoever wants to be woken binds its queue itself.
+    assert [spec.name for spec in QUEUES if not spec.only_wakes] == [binding["destination"] for binding in bindings]
+    assert {queue["name"] for queue in queues} == {spec.name for spec in QUEUES}
     assert all(thing["durable"] for thing in exchanges + queues)
     assert {thing["vhost"] for thing in exchanges + queues + bindings} == {"shop"}
