@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from projections import shelf
 from projections.categories import called
@@ -25,25 +25,20 @@ BOUNDS: Final[Mapping[str | None, tuple[int | None, int | None]]] = {
 """Units on hand, from and to, of each status among those that are listed."""
 
 # Plain SQL over the stock writer's tables, as in `shelf`, which tells in which stores there is something to find.
-_ROWS = text("""
-    SELECT place.store_id, level.sku, level.on_hand, level.reorder_point, level.target_level, level.status
-    FROM (SELECT unnest(CAST(:stores AS text[])) AS store_id ORDER BY 1) AS place
-    CROSS JOIN LATERAL (
-        SELECT l.sku, l.on_hand, w.reorder_point, w.target_level,
-               CASE WHEN l.on_hand < 0 THEN 'negative' WHEN l.on_hand = 0 THEN 'out' ELSE 'low' END AS status
-        FROM stock_level l
-        LEFT JOIN store_product w ON w.store_id = l.store_id AND w.sku = l.sku
-        LEFT JOIN product p ON p.sku = l.sku
-        WHERE l.store_id = place.store_id AND (l.on_hand <= 0 OR l.on_hand <= w.reorder_point)
-          AND (CAST(:sku AS text) IS NULL OR l.sku = :sku)
-          AND (CAST(:categories AS text[]) IS NULL OR p.category_fr = ANY(CAST(:categories AS text[])))
-          AND (CAST(:after AS text) IS NULL OR (l.store_id, l.sku) > (:after, :after_sku))
-          AND (CAST(:least AS bigint) IS NULL OR l.on_hand >= :least) AND (CAST(:most AS bigint) IS NULL OR l.on_hand <= :most)
-        ORDER BY l.sku LIMIT :limit
-    ) AS level
-    ORDER BY 1, 2 LIMIT :limit
-""")
-_SOLD = text("""
+_SHORT: Final = """
+    SELECT l.store_id, l.sku, l.on_hand, w.reorder_point, w.target_level,
+           CASE WHEN l.on_hand < 0 THEN 'negative' WHEN l.on_hand = 0 THEN 'out' ELSE 'low' END AS status
+    FROM stock_level l
+    LEFT JOIN store_product w ON w.store_id = l.store_id AND w.sku = l.sku
+    LEFT JOIN product p ON p.sku = l.sku
+    WHERE l.store_id = place.store_id AND (l.on_hand <= 0 OR l.on_hand <= w.reorder_point)
+      AND (CAST(:sku AS text) IS NULL OR l.sku = :sku)
+      AND (CAST(:categories AS text[]) IS NULL OR p.category_fr = ANY(CAST(:categories AS text[])))
+      AND (CAST(:after AS text) IS NULL OR (l.store_id, l.sku) > (:after, :after_sku))
+      AND (CAST(:least AS bigint) IS NULL OR l.on_hand >= :least) AND (CAST(:most AS bigint) IS NULL OR l.on_hand <= :most)
+"""
+_PLACES: Final = "(SELECT unnest(CAST(:stores AS text[])) AS store_id ORDER BY 1) AS place"
+_SOLD_UNITS: Final = """
     SELECT cell.store_id, cell.sku, sum(cell.units) AS units
     FROM (
         SELECT store_id, coalesce(CAST(:through AS date), (timezone(timezone, now()) - CAST(day_ends AS interval))::date) AS today
@@ -51,15 +46,28 @@ _SOLD = text("""
     ) AS place
     JOIN daily_sales.sku_day cell
       ON cell.store_id = place.store_id AND cell.business_date > place.today - :days AND cell.business_date <= place.today
-    WHERE cell.sku = ANY(CAST(:skus AS text[]))
-    GROUP BY cell.store_id, cell.sku
-""")
+    {which} GROUP BY cell.store_id, cell.sku
+"""
+_ROWS = text(f"""
+    SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_SHORT} ORDER BY l.sku LIMIT :limit) AS level ORDER BY 1, 2 LIMIT :limit
+""")  # noqa: S608 - put together from the constants above
+_SOLD = text(_SOLD_UNITS.format(which="WHERE cell.sku = ANY(CAST(:skus AS text[]))"))
+# All that is short is looked at: what will be missed first, and of what is gone already what sold most, can be known no other way.
+_URGENT = text(f"""
+    WITH short AS MATERIALIZED (SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_SHORT}) AS level),
+    sold AS MATERIALIZED ({_SOLD_UNITS.format(which="WHERE true")})
+    SELECT short.* FROM short LEFT JOIN sold USING (store_id, sku)
+    ORDER BY greatest(short.on_hand, 0)::numeric / CASE WHEN sold.units > 0 THEN sold.units END NULLS LAST,
+             coalesce(sold.units, 0) DESC, 1, 2
+    LIMIT :limit
+""")  # noqa: S608 - the same
 
 
 class LowStock(Report):
     """The SKUs of each store below zero, at zero, or up to the store's reorder point; or, by store or category, how many there are.
 
-    The pace is that of 28 business days, through the day `to` or, when none is given, the store's own today.
+    The pace is that of 28 business days, through the day `to` or, when none is given, the store's own today. With `sort=urgency` come the
+    `limit` most urgent products alone: those with the fewest days left, the best sold ones first; what isn't sold is last.
     """
 
     name = "low-stock"
@@ -70,7 +78,7 @@ class LowStock(Report):
     follows = (DailySales.name, shelf.COSTS)
     reads_stock = True
     by_the_clock = True
-    options = (("status", ("low", "out", "negative")),)
+    options = (("status", ("low", "out", "negative")), ("sort", ("store", "urgency")))
     beside = ("name.fr", "name.en", "status")
 
     def dimensions(self) -> list[str]:
@@ -83,9 +91,9 @@ class LowStock(Report):
         return list(PRODUCTS) if "sku" in found else found
 
     def answerable(self, question: Question) -> bool:
-        """No period: it is what is on hand now. `to` is the last of the days that the pace is taken from; a status asks for products."""
-        products = "sku" in question.group_by
-        return question.hour is None and question.since is None and (products or (question.sku or question.option("status")) is None)
+        """No period, it is what is on hand now: `to` ends the days that the pace is taken from. A status or an order asks for products."""
+        of_products = question.sku or question.option("status") or question.option("sort")
+        return question.hour is None and question.since is None and ("sku" in question.group_by or of_products is None)
 
     def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
         """Count the shelves that something has happened to."""
@@ -95,15 +103,18 @@ class LowStock(Report):
         """A page of products, or the counts."""
         if "sku" not in question.group_by:
             return page(shelf.figures(connection, (STOCK_OUTS, NEGATIVE, LOW), one_more(question)), question)
-        found = page(_products(connection, one_more(question)), question)
+        if question.option("sort") == "urgency":
+            found = Found(_products(connection, _URGENT, replace(question, after=None)))
+        else:
+            found = page(_products(connection, _ROWS, one_more(question)), question)
         return replace(found, rows=with_names(connection, _with_pace(connection, found.rows, question)))
 
 
-def _products(connection: Connection, question: Question) -> Sequence[Mapping[str, Any]]:
+def _products(connection: Connection, statement: TextClause, question: Question) -> Sequence[Mapping[str, Any]]:
     place = question.after or (None, None)
     least, most = BOUNDS[question.option("status")]
     rows = connection.execute(
-        _ROWS,
+        statement,
         {
             "stores": [store_id for store_id in _concerned(connection, question) if place[0] is None or store_id >= place[0]],
             "sku": question.sku,
@@ -113,6 +124,8 @@ def _products(connection: Connection, question: Question) -> Sequence[Mapping[st
             "after": place[0],
             "after_sku": place[1],
             "limit": question.limit,
+            "through": question.through,
+            "days": DAYS,
         },
     )
     return [dict(row) for row in rows.mappings()]

@@ -458,6 +458,12 @@ def running_low(chain: Chain, through: date) -> list[Json]:
     return rows
 
 
+def by_urgency(row: Json) -> tuple[float, int, str, str]:
+    """The fewest days left first; of those the best sold; what isn't sold last."""
+    sold = row["units_28_days"]
+    return (max(0, row["on_hand"]) / sold if sold > 0 else float("inf"), -sold, row["store_id"], row["sku"])
+
+
 async def test_low_stock_is_what_runs_out_and_when(engine: Engine, chain: Chain, tmp_path: Path) -> None:
     through = date(2026, 3, 1)
     expected = running_low(chain, through)
@@ -467,9 +473,11 @@ async def test_low_stock_is_what_runs_out_and_when(engine: Engine, chain: Chain,
         for status in ("negative", "out", "low"):
             rows = await every_row(client, "low-stock", 3, to=through.isoformat(), status=status)
             assert rows == [row for row in expected if row["status"] == status]
+        urgent = await read(client, "reports/low-stock", sort="urgency", limit=5, to=through.isoformat())
         counts = await every_row(client, "low-stock", 3, group_by="store")
         fruits = await every_row(client, "low-stock", 3, category="Fruits EN", store="north", to=through.isoformat())
     assert fruits == [row for row in expected if row["store_id"] == "north" and CATEGORIES.get(row["sku"]) == "Fruits"]
+    assert urgent["items"] == sorted(expected, key=by_urgency)[:5]
     for row in counts:
         of_store = [each["status"] for each in expected if each["store_id"] == row["store_id"]]
         assert (row["low_skus"], row["negative_skus"]) == (of_store.count("low"), of_store.count("negative"))
@@ -525,6 +533,7 @@ async def test_every_report_has_its_table_and_refuses_what_it_does_not_know(engi
             ("consolidated?sku=apple", "/query/sku"),
             ("low-stock?hour=3", "/query/hour"),
             ("low-stock?group_by=store&status=low", "/query/status"),
+            ("low-stock?group_by=store&sort=urgency", "/query/sort"),
             ("top-products?group_by=day", "/query/group_by"),
             ("top-products?sort=name", "/query/sort"),
         ):
