@@ -3,21 +3,23 @@
 Stock and movements with their two clocks: `as_of` (what had happened by then) and `known_at` (what was recorded by then).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import StringConstraints
 from sqlalchemy import Connection
 
 from api.document import LISTED
 from api.problems import Fault, Problem
 from api.reading import Page, after_of, corrected, instant_part, number_part, paged, text_part
-from api.reads import After, Form, Limit, Reading, Since, SkuFilter, SkuInPath, StoreFilter, StoreInPath, Through, Words, in_order
+from api.reads import After, Form, Limit, Reading, Since, SkuInPath, StoreFilter, StoreInPath, Through, Words, in_order
 from api.security import Guard, stores_to_read
 from api.tokens import Principal
-from events.fields import Instant
+from events.fields import SKU, Instant
 from projections.standing import Standing, log_standing
 from schemas.envelope import YEARS
 from stock import catalogue, clocks, holdings
@@ -26,6 +28,8 @@ from stock.clocks import Clocks, Stretch
 from stock.transit import transports
 
 router = APIRouter(prefix="/api/v2")
+MOST_SKUS = 100
+Skus = Annotated[list[Annotated[str, StringConstraints(pattern=SKU)]] | None, Query(max_length=MOST_SKUS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ async def list_stock(
     reader: Reading,
     at: TwoClocks,
     store: StoreFilter = None,
-    sku: SkuFilter = None,
+    sku: Skus = None,
     search: Words = None,
     status: Literal["ok", "low", "out", "negative"] | None = None,
     limit: Limit = 50,
@@ -77,7 +81,7 @@ async def list_stock(
 ) -> Response:
     """What is on hand, by store and SKU; with `as_of` or `known_at` what was, by the facts that had happened and were known by then.
 
-    `search` finds products as the list of products does.
+    `search` finds products as the list of products does; `sku` may be given several times.
     In the past `in_transit` is null (it is made of what restocks are now), every cell with a history today is listed, and a page of one
     `status` may hold fewer items than `limit` although there is a next one: a page looks at 500 cells at most.
     """
@@ -87,7 +91,7 @@ async def list_stock(
 
     def find(connection: Connection) -> Page:
         meant = catalogue.meant(connection, search)
-        wanted = holdings.Wanted(stores=stores, sku=sku, skus=meant.skus, search=meant.phrase, status=status)
+        wanted = holdings.Wanted(stores=stores, skus=_both(sku, meant.skus), search=meant.phrase, status=status)
         if at == clocks.NOW:
             page = paged(holdings.levels(connection, wanted, after=place, limit=limit + 1), limit, "store_id", "sku")
         else:
@@ -127,6 +131,13 @@ async def list_movements(
         return paged(rows, limit, "effective_at", "kind", "event_id", "line", hidden="kind")
 
     return await reader.answer(request, who, lambda connection: _standing(connection, only, at), find)
+
+
+def _both(asked: list[str] | None, found: Collection[str] | None) -> Collection[str] | None:
+    """The SKUs that are asked for and found by the search; None for every SKU."""
+    if asked is None or found is None:
+        return asked if found is None else found
+    return set(asked) & set(found)
 
 
 def _fault_of(instant: datetime, latest: datetime) -> str | None:

@@ -35,7 +35,6 @@ class Wanted:
     """Which cells of stores and SKUs; None doesn't matter. What is searched for are `skus` where they are few, else words."""
 
     stores: Collection[str] | None = None
-    sku: str | None = None
     skus: Collection[str] | None = None
     search: str | None = None
     status: str | None = None
@@ -115,8 +114,6 @@ def _within(
     """The statement for the stores and the SKU wanted, from a place on."""
     if wanted.stores is not None:
         statement = statement.where(cell[0].in_(sorted(wanted.stores)))
-    if wanted.sku is not None:
-        statement = statement.where(cell[1] == wanted.sku)
     if wanted.skus is not None:
         statement = statement.where(cell[1].in_(sorted(wanted.skus)))
     if after:

@@ -272,5 +272,5 @@ def test_what_was_never_there_is_listed_in_its_place_when_it_is_under_way(engine
     keep(engine, another.requested(cc=7, aa=1), another.approved(), another.shipped(cc=7, aa=1))
     assert page([receiver.store_id, "a"]) == [("aa", 0, 1, "out"), ("b", 1, 0, "ok")]
     assert page([receiver.store_id, "c"]) == [("cc", 0, 7, "out"), ("d", 1, 0, "ok")]
-    assert (page(sku="cc"), page(sku="e")) == ([("cc", 0, 7, "out")], [])
+    assert (page(skus=["cc"]), page(skus=["e"])) == ([("cc", 0, 7, "out")], [])
     assert (page(status="out"), page(status="low")) == ([("aa", 0, 1, "out"), ("cc", 0, 7, "out")], [])

@@ -174,3 +174,20 @@ def test_a_deleted_letter_costs_no_shop_its_stock(cheese: Shop) -> None:
     eventually(lambda: cheese.read("stock", search="emmental", store=cheese.store_id)["items"] or None)
     assert cheese.read("stock", search="emmetal", store=cheese.store_id)["items"][0]["on_hand"] == -1
     assert cheese.read("stock", search=sku())["items"] == []
+
+
+def test_stock_of_several_products_is_one_question(cheese: Shop) -> None:
+    article = cheese.store_id.upper()
+    other = f"{article}-Y"
+    cheese.sell(other)
+
+    def listed(**asked: str | list[str]) -> list[str]:
+        answer = cheese.http.get("/api/v2/stock", params={"store": cheese.store_id, **asked})
+        assert answer.status_code == 200, answer.text
+        return [item["sku"] for item in answer.json()["items"]]
+
+    assert eventually(lambda: listed(sku=[other, article, "nobody"]) == [article, other] or None)
+    assert listed(sku=other) == [other]
+    assert listed(sku=[other, article], search="emmental") == [article]
+    refused = cheese.http.get("/api/v2/stock", params={"sku": [article, "no good"]})
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/query/sku/1"]
