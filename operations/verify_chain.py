@@ -1,0 +1,114 @@
+"""Do the cells of the whole chain equal the finer cells that they add up?
+
+A table without stores is maintained in the same statement as the table by store that says the same more finely, and that one is compared
+with the log, store by store. So here both sides are tables, and one statement sees them at one moment. Month by month, year by year: no
+statement takes long.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, Engine, Table, text
+
+from operations.looking import Pace, by_store
+from operations.mismatch import Mismatch, between
+from projections import PROJECTIONS, Projection
+from projections.source import keys_of
+
+TELLING: Final = {"month": ("business_date",), "year": ("month", "business_date")}
+"""By which columns of a finer table a time is told."""
+MOST_OF_A_PIECE: Final = 100
+
+
+class Pair(NamedTuple):
+    """A table of the whole chain, its time, and the table whose cells it adds up, with that one's time."""
+
+    coarse: Table
+    time: str
+    fine: Table
+    day: str
+
+
+class Piece(NamedTuple):
+    """A month or a year of a pair: how many cells there were, and the first that differ."""
+
+    cells: int
+    mismatches: Sequence[Mismatch]
+
+
+class NothingFiner(LookupError):
+    """No table of the projection tells what a table of the whole chain adds up, so nothing proves it."""
+
+
+def pairs() -> list[Pair]:
+    """Every table of the whole chain with what proves it. Raises NothingFiner."""
+    return [
+        _pair(projection, table) for projection in PROJECTIONS.values() for table in projection.tables if table not in by_store(projection)
+    ]
+
+
+def verify_chain(engine: Engine, pace: Pace) -> Iterator[Piece]:
+    """Piece by piece, each in a transaction of its own."""
+    for pair in pairs():
+        with engine.connect() as connection:
+            pieces = list(connection.scalars(text(_pieces(pair))))
+        for first in pieces:
+            pace()
+            with engine.connect() as connection:
+                yield _compared(connection, pair, first)
+
+
+def _pair(projection: Projection, coarse: Table) -> Pair:
+    time = next((name for name in keys_of(coarse) if name in TELLING), None)
+    finer = [each for each in projection.tables if each is not coarse and all(_told_by(name, each) for name in keys_of(coarse))]
+    if time is None or not finer:
+        raise NothingFiner(coarse.fullname)
+    fine = min(finer, key=lambda table: len(keys_of(table)))
+    return Pair(coarse, time, fine, _told_by(time, fine) or time)
+
+
+def _told_by(name: str, table: Table) -> str | None:
+    """The column of a table that tells this part of a cell's name."""
+    return next((each for each in (name, *TELLING.get(name, ())) if each in keys_of(table)), None)
+
+
+def _pieces(pair: Pair) -> str:
+    """The first days of all months (or years) between the first and the last that either side has."""
+    return f"""
+        SELECT generate_series(date_trunc('{pair.time}', least(fine.first, coarse.first)), greatest(fine.last, coarse.last),
+                               interval '1 {pair.time}')::date
+        FROM (SELECT min({pair.day}) AS first, max({pair.day}) AS last FROM {pair.fine.fullname}) AS fine,
+             (SELECT min({pair.time}) AS first, max({pair.time}) AS last FROM {pair.coarse.fullname}) AS coarse
+    """  # noqa: S608 - names that the code declares
+
+
+def _compared(connection: Connection, pair: Pair, first: date) -> Piece:
+    names = keys_of(pair.coarse)
+    columns = [column.name for column in pair.coarse.columns if not column.primary_key]
+    row = connection.execute(text(_comparison(pair, names, columns)), {"first": first, "most": MOST_OF_A_PIECE}).one()
+    found: list[Mismatch] = []
+    for cell in row.different:
+        added, kept = (None if cell[side] is None else {name: cell[side][name] for name in columns} for side in ("added", "kept"))
+        found += between((pair.coarse.fullname, *((cell["kept"] or cell["added"])[name] for name in names)), added, kept)
+    return Piece(row.cells, found)
+
+
+def _comparison(pair: Pair, names: Sequence[str], columns: Sequence[str]) -> str:
+    parts = {name: f"date_trunc('{name}', {told})::date" if told != name else name for name in names if (told := _told_by(name, pair.fine))}
+    picked = ", ".join(f"{part} AS {name}" for name, part in parts.items())
+    sums = ", ".join(f"sum({name}) AS {name}" for name in columns)
+    differ = " OR ".join(f"coalesce(added.{name}, 0) <> coalesce(kept.{name}, 0)" for name in columns)
+    joined = " AND ".join(f"kept.{name} = added.{name}" for name in names)
+    return f"""
+        WITH added AS MATERIALIZED (
+            SELECT {picked}, {sums} FROM {pair.fine.fullname}
+            WHERE {pair.day} >= :first AND {pair.day} < CAST(:first AS date) + interval '1 {pair.time}'
+            GROUP BY {", ".join(parts.values())}
+        ), kept AS MATERIALIZED (
+            SELECT * FROM {pair.coarse.fullname} WHERE {pair.time} = :first
+        ), different AS (
+            SELECT added, kept FROM added FULL JOIN kept ON {joined} WHERE {differ} LIMIT :most
+        )
+        SELECT (SELECT count(*) FROM kept) AS cells, (SELECT coalesce(json_agg(different), '[]') FROM different) AS different
+    """  # noqa: S608 - names that the code declares
