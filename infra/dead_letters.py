@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from sqlalchemy import CheckConstraint, Column, Connection, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import CheckConstraint, Column, Connection, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from infra.database import metadata
@@ -45,9 +45,21 @@ dead_letter = Table(
     Column("failed_at", DateTime(timezone=True), nullable=False),
     Column("status", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    # Who gave it the status that it has, when and why; null while it has only failed.
+    Column("status_at", DateTime(timezone=True)),
+    Column("status_by", Text),
+    Column("status_reason", Text),
+    # The redrive that it is or was in last, in how many it was, and what went wrong before: a failure pushes the one before it in here.
+    Column("redrive_id", Uuid),
+    Column("redrives", Integer, nullable=False, server_default=text("0")),
+    Column("earlier", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    # Of an edited letter and its edition, each names the other.
+    Column("original_id", Uuid),
+    Column("edited_id", Uuid),
     CheckConstraint("status IN ('waiting', 'redriving', 'redriven', 'parked', 'edited')", name="status"),
 )
 Index("ix_dead_letter_event_id", dead_letter.c.event_id)
+Index("ix_dead_letter_failed_at", dead_letter.c.failed_at, dead_letter.c.id)
 Index("ix_dead_letter_status", dead_letter.c.status, dead_letter.c.fingerprint)
 
 

@@ -15,7 +15,7 @@ from magasin.supervise import Child
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout. The children start here, so that the flat packages are found."""
 
-WORKERS = ("stock-writer", "projector", "dead-letters", "outbound")
+WORKERS = ("stock-writer", "projector", "dead-letters", "outbound", "operator")
 API = "api"
 STOP_SECONDS = 20
 """Twice what the API and the workers give to the work at hand."""

@@ -30,6 +30,7 @@ SPOKEN = {
     "projector": "The projector",
     "dead-letters": "The dead letters' worker",
     "outbound": "The feed and the webhooks",
+    "operator": "The operators' jobs",
     "api": "The API",
 }
 """What a user knows by name; the others are parts of these."""

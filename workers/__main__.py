@@ -1,4 +1,4 @@
-"""The workers' composition root: ``python -m workers stock-writer | projector | dead-letters | outbound``."""
+"""The workers' composition root: ``python -m workers stock-writer | projector | dead-letters | outbound | operator``."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Engine
+from uvicorn.loops.auto import auto_loop_factory
 
 from infra.canary import Canary
 from infra.connection import BrokerUnavailable, connect
@@ -22,8 +23,9 @@ from infra.settings import Settings, settings
 from infra.topology import declare
 from operations.consumers import State
 from stock.counting import Tolerance
-from workers import dead_letters, lag, metrics, outbound, projector, stock_writer
-from workers.probe import ProbeServer, probe_app
+from workers import dead_letters, lag, metrics, operator, outbound, projector, stock_writer
+from workers.operator_process import OperatorProcess
+from workers.probe import ProbeServer, answers, probe_app
 from workers.pulse import Pulse, Sign
 
 STUCK_SECONDS = 120.0
@@ -117,8 +119,8 @@ class Worker:
     async def check(self) -> dict[str, Any]:
         """Whether the database answers, the broker confirms, and the consumer is one that the broker knows."""
         details = {
-            "broker": await _answers(self._canary.check(self._config.publish_timeout_seconds)),
-            "database": await _answers(asyncio.to_thread(ping, self._engine)),
+            "broker": await answers(self._canary.check(self._config.publish_timeout_seconds)),
+            "database": await answers(asyncio.to_thread(ping, self._engine)),
             "consumer": self._consumer.alive and self._pulse.informed.is_set(),
         }
         state = self._state(held=self._pulse.held)
@@ -233,27 +235,19 @@ class Worker:
         self._engine.dispose()
 
 
-async def _answers(question: Any) -> bool:  # noqa: ANN401 - any awaitable
-    try:
-        await question
-    except Exception as error:  # noqa: BLE001 - whatever it is, the part does not answer
-        log.warning("not_ready", error=f"{type(error).__name__}: {error}"[:300])
-        return False
-    return True
-
-
 def main(name: str) -> int:
     """Run one worker in this process."""
     config = settings()
     configure(config.worker_name or name, config.log_level)
     if name == outbound.NAME:
         os.nice(outbound.NICENESS)
-    worker = Worker(name, config)
-    with asyncio.Runner() as runner:
+    worker = OperatorProcess(config) if name == operator.NAME else Worker(name, config)
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         return runner.run(worker.run())
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in HANDLERS:  # noqa: PLR2004 - the program and the worker's name
-        sys.exit(f"usage: python -m workers {' | '.join(HANDLERS)}")
+    names = (*HANDLERS, operator.NAME)
+    if len(sys.argv) != 2 or sys.argv[1] not in names:  # noqa: PLR2004 - the program and the worker's name
+        sys.exit(f"usage: python -m workers {' | '.join(names)}")
     sys.exit(main(sys.argv[1]))

@@ -26,3 +26,5 @@ webhook_attempts_total = Counter("magasin_webhook_attempts", "Requests to webhoo
 webhook_seconds = Histogram("magasin_webhook_seconds", "How long a request to a webhook took.", buckets=SECONDS_BUCKETS)
 webhook_waiting = Gauge("magasin_webhook_waiting", "Deliveries that wait for another attempt.")
 webhook_given_up_total = Counter("magasin_webhook_given_up", "Deliveries that were tried for too long and count as failed.")
+jobs_at_work = Gauge("magasin_jobs_at_work", "Jobs that this process moves on right now.")
+job_units_total = Counter("magasin_job_units", "Units of work done by jobs.", ["kind"])

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 Check = Callable[[], Awaitable[dict[str, Any]]]
+log = structlog.get_logger(__name__)
 
 
 def probe_app(check: Check, refresh: Callable[[], Awaitable[None]]) -> Starlette:
@@ -42,3 +44,13 @@ class ProbeServer(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Nothing: the worker stops this server itself."""
         yield
+
+
+async def answers(question: Awaitable[object]) -> bool:
+    """Whether a part that a check asks about answers; why it doesn't is in the log."""
+    try:
+        await question
+    except Exception as error:  # noqa: BLE001 - whatever it is, the part does not answer
+        log.warning("not_ready", error=f"{type(error).__name__}: {error}"[:300])
+        return False
+    return True

@@ -38,7 +38,7 @@ START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 PATIENCE_SECONDS = 20.0
 LOOK_SECONDS = 0.02
-WORKERS = ("stock-writer", "projector", "dead-letters", "outbound")
+WORKERS = ("stock-writer", "projector", "dead-letters", "outbound", "operator")
 PRICE = "2.50"
 
 Found = TypeVar("Found")

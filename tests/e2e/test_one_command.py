@@ -71,7 +71,7 @@ def test_one_command_starts_keeps_and_ends_the_whole_system(settings_for_test: S
     env = environment(settings_for_test, port)
     with started(env, tmp_path / "output") as system:
         first = children(home)
-        assert sorted(first) == ["api", "dead-letters", "outbound", "projector", "stock-writer"]
+        assert sorted(first) == ["api", "dead-letters", "operator", "outbound", "projector", "stock-writer"]
 
         told = subprocess.run((*MAGASIN, "env"), cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout
         assert f"MAGASIN_URL=http://127.0.0.1:{port}\n" in told

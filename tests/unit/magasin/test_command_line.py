@@ -69,7 +69,7 @@ def test_stop_says_where_to_look_when_it_fails(home: Path) -> None:
 def test_a_worker_that_does_not_exist_is_answered_with_those_that_do() -> None:
     code, output = typed("worker", "cleaner")
     assert code == 1
-    assert "stock-writer, projector, dead-letters, outbound" in output
+    assert "stock-writer, projector, dead-letters, outbound, operator" in output
 
 
 def test_api_and_worker_turn_into_those_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_an_api_on_all_interfaces_is_reached_by_the_local_one() -> None:
 def test_each_process_is_told_the_addresses_and_tells_its_own(home: Path) -> None:
     servers = Servers(addresses={"MAGASIN_AMQP_URL": "amqp://x"})
     children = {child.name: child for child in house.processes(settings().model_copy(update={"home": home}), servers, Memory.of(home))}
-    assert sorted(children) == ["api", "dead-letters", "outbound", "projector", "stock-writer"]
+    assert sorted(children) == ["api", "dead-letters", "operator", "outbound", "projector", "stock-writer"]
     assert all(child.env["MAGASIN_AMQP_URL"] == "amqp://x" for child in children.values())
     assert servers.addresses["MAGASIN_STOCK_WRITER_URL"].endswith(children["stock-writer"].env["MAGASIN_PROBE_PORT"])
     assert max(children.values(), key=lambda child: child.stage).name == "api"

@@ -1,0 +1,16 @@
+"""Which kinds of jobs are there, and who moves each on?"""
+
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from infra.publisher import ConfirmingPublisher
+from operations.job import JobKind
+
+KINDS: tuple[Callable[[Engine, ConfirmingPublisher], JobKind], ...] = ()
+"""What makes each kind out of a way to the database and one to the broker."""
+
+
+def kinds(engine: Engine, publisher: ConfirmingPublisher) -> list[JobKind]:
+    """One of each."""
+    return [make(engine, publisher) for make in KINDS]
