@@ -40,7 +40,7 @@ from api.accounts import prepare_accounts
 from api.batch import PATH as BATCH_PATH
 from api.batch import BatchDesk
 from api.command_list import COMMANDS, RECORD_SALE
-from api.commands import Desk
+from api.commands import Command, Desk
 from api.document import asyncapi, batch_entry, command_entry, describe
 from api.edge import Edge, Shortcut
 from api.import_docs import import_entry, import_shapes
@@ -72,6 +72,7 @@ NAME = "api"
 VERSION = "0.1.0"
 EVERYTHING_ELSE = "/api/{rest:path}"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+Endpoint = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger(__name__)
 
 
@@ -95,6 +96,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
+        generate_unique_id_function=lambda route: route.name.strip("_"),
     )
     _assemble(app, config)
     shortcut = _take_commands(app)
@@ -180,34 +182,46 @@ def _take_commands(app: FastAPI) -> Shortcut:
     state = app.state
     desk = Desk(state.settings, state.intake, state.known)
     for command in COMMANDS:
-        _add(
-            app,
-            command.path,
-            method=command.method,
-            endpoint=desk.endpoint(command),
-            summary=command.summary,
-            entry=command_entry(command),
-        )
+        _add_command(app, command, desk.endpoint(command))
     for command, endpoint in RestockDesk(desk, state.known).endpoints():
-        _add(app, command.path, method=command.method, endpoint=endpoint, summary=command.summary, entry=command_entry(command))
+        _add_command(app, command, endpoint)
     sale = next(route for route in app.routes if isinstance(route, CommandRoute) and route.path == RECORD_SALE.path)
     _add(
         app,
         BATCH_PATH,
         method="POST",
         endpoint=BatchDesk(desk, state.intake, state.known).record,
+        name="record_sales",
         summary="Enregistrer des ventes / Record sales",
         entry=batch_entry(BATCH_PATH),
     )
     imports = ImportDesk(desk, state.intake, state.known)
     for kind in IMPORTS:
-        _add(app, IMPORTS_PATH + kind.name, method="POST", endpoint=imports.endpoint(kind), summary=kind.summary, entry=import_entry(kind))
+        _add(
+            app,
+            IMPORTS_PATH + kind.name,
+            method="POST",
+            endpoint=imports.endpoint(kind),
+            name=f"import_{kind.name.replace('-', '_')}",
+            summary=kind.summary,
+            entry=import_entry(kind),
+        )
     return Shortcut(RECORD_SALE.method, sale.path_regex, sale.endpoint, sale)
 
 
-def _add(
-    app: FastAPI, path: str, method: str, endpoint: Callable[[Request], Awaitable[Response]], summary: str, entry: dict[str, Any]
-) -> None:
+def _add_command(app: FastAPI, command: Command, endpoint: Endpoint) -> None:
+    _add(
+        app,
+        command.path,
+        method=command.method,
+        endpoint=endpoint,
+        name=re.sub(r"(?<=[a-z])(?=[A-Z])", "_", command.body.__name__).lower(),
+        summary=command.summary,
+        entry=command_entry(command),
+    )
+
+
+def _add(app: FastAPI, path: str, method: str, endpoint: Endpoint, name: str, summary: str, entry: dict[str, Any]) -> None:
     app.router.add_api_route(
         path,
         endpoint,
@@ -218,7 +232,7 @@ def _add(
         openapi_extra=entry,
         response_model=None,
         route_class_override=CommandRoute,
-        operation_id=f"{method.lower()}_{re.sub(r'[^a-z_]+', '_', path.removeprefix('/api/v2/'))}".strip("_"),
+        operation_id=name,
     )
 
 

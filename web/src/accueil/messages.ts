@@ -1,0 +1,4 @@
+export default {
+  fr: { title: "Accueil" },
+  en: { title: "Home" },
+};

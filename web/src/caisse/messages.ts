@@ -1,0 +1,4 @@
+export default {
+  fr: { title: "Caisse" },
+  en: { title: "Till" },
+};

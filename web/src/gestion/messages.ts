@@ -1,0 +1,4 @@
+export default {
+  fr: { title: "Gestion" },
+  en: { title: "Management" },
+};

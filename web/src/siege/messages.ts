@@ -1,0 +1,4 @@
+export default {
+  fr: { title: "Siège" },
+  en: { title: "Headquarters" },
+};
