@@ -4,10 +4,11 @@ One row an event, contiguous `seq` per store, append-only (a trigger refuses UPD
 lock on the store's row in `store_head`; that lock is what makes the sequence gapless and in commit order.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from infra.database import Statement, metadata, together
+from infra.database import Statement, metadata, streamed, together
 from schemas.envelope import Recorded
 
 Instant = DateTime(timezone=True)
@@ -65,6 +66,15 @@ Index("ix_event_log_days", event_log.c.store_id, event_log.c.business_date, even
 Index("ix_event_log_cases", event_log.c.store_id, event_log.c.seq, postgresql_where=text("type = 'case.opened'"))
 Index("ix_event_log_counts", event_log.c.store_id, event_log.c.seq, postgresql_where=text("type = 'stock.counted'"))
 
+
+class Stretch(NamedTuple):
+    """A stretch of one store's log: after < seq ≤ through."""
+
+    store_id: str
+    after: int
+    through: int
+
+
 store_head = Table(
     "store_head",
     metadata,
@@ -96,6 +106,13 @@ MOVE_HEADS_SQL = """
 _FOUND = "SELECT e.*, false AS about FROM event_log e WHERE e.event_id = ANY(%(ids)s::uuid[])"
 _ABOUT = "SELECT e.*, true AS about FROM event_log e WHERE e.subject = ANY(%(ids)s::uuid[]) AND e.outcome = 'recorded'"
 _KNOWN = f"{_FOUND} UNION ALL {_ABOUT}"
+_STRETCHES = """
+    SELECT e.* FROM json_to_recordset(%(wanted)s::json) AS wanted(store_id text, after bigint, through bigint)
+    CROSS JOIN LATERAL (
+        SELECT * FROM event_log own
+        WHERE own.store_id = wanted.store_id AND own.seq > wanted.after AND own.seq <= wanted.through ORDER BY own.seq
+    ) AS e
+"""
 _SEQUELS = text("""
     SELECT sequel.*
     FROM unnest(CAST(:store_id AS text[]), CAST(:seq AS bigint[])) AS place(store_id, seq)
@@ -149,6 +166,16 @@ def read(connection: Connection, store_id: str, *, after: int, through: int) -> 
         .order_by(event_log.c.seq)
     )
     return [recorded(row) for row in rows]
+
+
+def stretches(connection: Connection, wanted: Sequence[Stretch], events_at_once: int) -> Iterator[list[Recorded]]:
+    """The events of several stores' logs, so many at once, each store's in order: for whoever reads the log from its beginning.
+
+    A store that wasn't there when its stretch was asked for has no events.
+    """
+    rows = [each._asdict() for each in wanted]
+    for found in streamed(connection, Statement(_STRETCHES, {"wanted": to_json(rows).decode()}), events_at_once):
+        yield [recorded(row) for row in found]
 
 
 def sequels(connection: Connection, events: Sequence[Recorded], type_: str) -> list[Recorded]:

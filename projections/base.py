@@ -69,8 +69,8 @@ def bump(cells: Cells, key: Key, *amounts: int) -> None:
         found[place] += amount
 
 
-def add_statement(increments: Mapping[Table, Cells]) -> Statement | None:
-    """Add increments to cell tables, all in one statement.
+def add_statement(increments: Mapping[Table, Cells], schema: str | None = None) -> Statement | None:
+    """Add increments to cell tables, all in one statement; to those of the same names in another `schema` when one is given.
 
     Tables always in one order and keys sorted, so that competing projectors can't deadlock where their stores share a cell.
     """
@@ -82,7 +82,7 @@ def add_statement(increments: Mapping[Table, Cells]) -> Statement | None:
         cells = sorted(increments[table].items())
         columns = [*zip(*(key for key, _ in cells), strict=True), *zip(*(amounts for _, amounts in cells), strict=True)]
         sent |= {f"c{place}_{number}": _array(column) for number, column in enumerate(columns)}
-    return Statement(_add_sql(tables), sent)
+    return Statement(_add_sql(tables, schema), sent)
 
 
 def _array(values: Sequence[Any]) -> str:
@@ -96,18 +96,18 @@ def _array(values: Sequence[Any]) -> str:
 
 
 @cache
-def _add_sql(tables: tuple[Table, ...]) -> str:
-    parts = [f"part_{place} AS ({_upsert(table, place)})" for place, table in enumerate(tables)]
+def _add_sql(tables: tuple[Table, ...], schema: str | None) -> str:
+    parts = [f"part_{place} AS ({_upsert(table, schema or table.schema, place)})" for place, table in enumerate(tables)]
     return f"WITH {', '.join(parts)} SELECT 1"
 
 
-def _upsert(table: Table, place: int) -> str:
+def _upsert(table: Table, schema: str | None, place: int) -> str:
     # Names come from the tables that the code declares, never from outside.
     keys = [column.name for column in table.primary_key.columns]
     names = [column.name for column in table.columns]
     arrays = ", ".join(f"%(c{place}_{number})s::{column.type.compile()}[]" for number, column in enumerate(table.columns))
     changed = ", ".join(f"{name} = cell.{name} + excluded.{name}" for name in names if name not in keys)
     return (
-        f"INSERT INTO {table.schema}.{table.name} AS cell ({', '.join(names)}) "  # noqa: S608
+        f"INSERT INTO {schema}.{table.name} AS cell ({', '.join(names)}) "  # noqa: S608
         f"SELECT * FROM unnest({arrays}) ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
     )
