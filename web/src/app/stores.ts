@@ -12,6 +12,8 @@ export interface Store {
   currency: string;
   centre?: string | null;
   oversell: "allow" | "refuse";
+  /** When its business day ends on the next morning, "03:00". */
+  day_ends: string;
 }
 
 /** The stores that the person may see; `named` makes their names out of ids. */
