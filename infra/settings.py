@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     access_token_seconds: int = Field(default=900, ge=1, le=900)
     refresh_token_seconds: int = Field(default=1_209_600, ge=60)
 
+    verify_share_percent: float = Field(default=2.0, ge=0, le=100)
+    verify_interval_seconds: int = Field(default=60, ge=1, le=86_400)
+
     webhook_private_targets: bool = False
     webhook_timeout_seconds: float = Field(default=5.0, gt=0, le=30)
     webhook_in_flight: int = Field(default=4, ge=1, le=64)

@@ -5,20 +5,24 @@ with the log, store by store. So here both sides are tables, and one statement s
 statement takes long.
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, text
 
 from operations.looking import Pace, by_store
 from operations.mismatch import Mismatch, between
+from operations.verify import MOST_MISMATCHES, Verdict
 from projections import PROJECTIONS, Projection
 from projections.source import keys_of
 
 TELLING: Final = {"month": ("business_date",), "year": ("month", "business_date")}
 """By which columns of a finer table a time is told."""
 MOST_OF_A_PIECE: Final = 100
+CHAIN: Final = ""
+"""What stands for the store where the whole chain is meant."""
 
 
 class Pair(NamedTuple):
@@ -31,7 +35,14 @@ class Pair(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A month or a year of a pair: how many cells there were, and the first that differ."""
+    """A month or a year of a pair, by its first day."""
+
+    pair: Pair
+    first: date
+
+
+class Compared(NamedTuple):
+    """How many cells a piece had, and the first that differ."""
 
     cells: int
     mismatches: Sequence[Mismatch]
@@ -48,15 +59,36 @@ def pairs() -> list[Pair]:
     ]
 
 
-def verify_chain(engine: Engine, pace: Pace) -> Iterator[Piece]:
-    """Piece by piece, each in a transaction of its own."""
-    for pair in pairs():
-        with engine.connect() as connection:
-            pieces = list(connection.scalars(text(_pieces(pair))))
-        for first in pieces:
-            pace()
-            with engine.connect() as connection:
-                yield _compared(connection, pair, first)
+def pieces(engine: Engine) -> list[Piece]:
+    """What there is to compare, piece by piece."""
+    with engine.connect() as connection:
+        return [Piece(pair, first) for pair in pairs() for first in connection.scalars(text(_firsts(pair)))]
+
+
+def compare(engine: Engine, piece: Piece) -> Compared:
+    """One piece, in a transaction of its own."""
+    with engine.connect() as connection:
+        return _compared(connection, piece.pair, piece.first)
+
+
+def verify_chain(engine: Engine, pace: Pace) -> Verdict:
+    """All pieces, one after the other. Raises what `pace` raises, and the errors of the database."""
+    verdict = Verdict(CHAIN, datetime.now(UTC))
+    for piece in pieces(engine):
+        pace()
+        verdict = added(verdict, compare(engine, piece))
+    return verdict
+
+
+def added(verdict: Verdict, compared: Compared) -> Verdict:
+    """What was found so far, with one more piece."""
+    return replace(
+        verdict,
+        checked=verdict.checked + compared.cells,
+        count=verdict.count + len(compared.mismatches),
+        mismatches=[*verdict.mismatches, *compared.mismatches][:MOST_MISMATCHES],
+        more=verdict.more or len(compared.mismatches) >= MOST_OF_A_PIECE,
+    )
 
 
 def _pair(projection: Projection, coarse: Table) -> Pair:
@@ -73,7 +105,7 @@ def _told_by(name: str, table: Table) -> str | None:
     return next((each for each in (name, *TELLING.get(name, ())) if each in keys_of(table)), None)
 
 
-def _pieces(pair: Pair) -> str:
+def _firsts(pair: Pair) -> str:
     """The first days of all months (or years) between the first and the last that either side has."""
     return f"""
         SELECT generate_series(date_trunc('{pair.time}', least(fine.first, coarse.first)), greatest(fine.last, coarse.last),
@@ -83,7 +115,7 @@ def _pieces(pair: Pair) -> str:
     """  # noqa: S608 - names that the code declares
 
 
-def _compared(connection: Connection, pair: Pair, first: date) -> Piece:
+def _compared(connection: Connection, pair: Pair, first: date) -> Compared:
     names = keys_of(pair.coarse)
     columns = [column.name for column in pair.coarse.columns if not column.primary_key]
     row = connection.execute(text(_comparison(pair, names, columns)), {"first": first, "most": MOST_OF_A_PIECE}).one()
@@ -91,7 +123,7 @@ def _compared(connection: Connection, pair: Pair, first: date) -> Piece:
     for cell in row.different:
         added, kept = (None if cell[side] is None else {name: cell[side][name] for name in columns} for side in ("added", "kept"))
         found += between((pair.coarse.fullname, *((cell["kept"] or cell["added"])[name] for name in names)), added, kept)
-    return Piece(row.cells, found)
+    return Compared(row.cells, found)
 
 
 def _comparison(pair: Pair, names: Sequence[str], columns: Sequence[str]) -> str:

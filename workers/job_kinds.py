@@ -6,8 +6,9 @@ from sqlalchemy import Engine
 
 from infra.publisher import ConfirmingPublisher
 from operations.job import JobKind
+from operations.verification import Verification
 
-KINDS: tuple[Callable[[Engine, ConfirmingPublisher], JobKind], ...] = ()
+KINDS: tuple[Callable[[Engine, ConfirmingPublisher], JobKind], ...] = (lambda engine, _: Verification(engine),)
 """What makes each kind out of a way to the database and one to the broker."""
 
 

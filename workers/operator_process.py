@@ -14,6 +14,7 @@ from workers.job_kinds import kinds
 from workers.operator import NAME, Operator
 from workers.probe import ProbeServer, answers, probe_app
 from workers.pulse import Pulse, Sign
+from workers.verifier import Verifier
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,8 @@ class OperatorProcess:
         self._publisher = ConfirmingPublisher(config.amqp_url, name=NAME, timeout_seconds=config.publish_timeout_seconds)
         self._canary = Canary(config.amqp_url, self._publisher, name=NAME)
         self._operator = Operator(self._engine, config, kinds(self._engine, self._publisher))
+        self._verifier = Verifier(config)
+        self._verifying: asyncio.Task[None] | None = None
         self._pulse = Pulse(self._engine, config, name=NAME, work=self)
         self._stopping = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
@@ -59,6 +62,7 @@ class OperatorProcess:
     async def refresh(self) -> None:
         """Bring the gauges up to date."""
         self._operator.refresh()
+        await self._verifier.refresh()
 
     def sign(self, *, held: bool) -> Sign:
         """How it does. Nothing holds it: each job is paused by itself."""
@@ -76,25 +80,30 @@ class OperatorProcess:
 
     @property
     def _works(self) -> bool:
-        return self._working is not None and not self._working.done()
+        return all(each is not None and not each.done() for each in (self._working, self._verifying))
 
     async def _work(self) -> int:
         await self._publisher.start()
         self._pulse.start()
         working = self._working = asyncio.create_task(self._operator.run(), name="operator")
+        verifying = self._verifying = asyncio.create_task(self._verifier.run(), name="verifier")
         stopping = asyncio.create_task(self._stopping.wait())
         log.info("started")
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, verifying, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if not working.done():
-            return 0
-        log.error("operator_ended", error=repr(working.exception()))
-        return 1
+        ended = [each for each in (working, verifying) if each.done()]
+        for each in ended:
+            log.error("operator_ended", part=each.get_name(), error=repr(each.exception()))
+        return 1 if ended else 0
 
     async def _stop(self) -> None:
         self._operator.stop()
         if self._working is not None:
             await asyncio.wait({self._working})
+        if self._verifying is not None:
+            self._verifying.cancel()
+            await asyncio.wait({self._verifying})
+        self._verifier.close()
         await self._pulse.stop()
         await self._pulse.farewell()
         await self._canary.close()
