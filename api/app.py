@@ -56,7 +56,7 @@ from api.sessions import Sessions
 from api.tokens import tokens_of
 from infra.announcements import Announcements
 from infra.canary import Canary
-from infra.connection import BrokerUnavailable, connect
+from infra.connection import BrokerUnavailable, brief_channel
 from infra.database import engine_for
 from infra.logs import configure
 from infra.management import Management
@@ -262,11 +262,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _declare(config: Settings) -> None:
     """Make the topology if the broker is there and lets us; if not, /readyz says so until the publisher finds its exchanges."""
     try:
-        connection = await connect(config.amqp_url, name=f"{NAME}-topology")
-        try:
-            await declare(await connection.channel())
-        finally:
-            await connection.close()
+        async with brief_channel(config.amqp_url, name=f"{NAME}-topology") as channel:
+            await declare(channel)
     except BrokerUnavailable as error:
         log.warning("broker_away", error=error.reason)
 

@@ -10,12 +10,12 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 
 HEARTBEAT_SECONDS = 10
@@ -108,6 +108,20 @@ async def close(connection: AbstractConnection) -> None:
         log.debug("closing a connection: %s", error.reason)
     for _ in range(CALLBACK_TURNS):
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def brief_channel(url: str, *, name: str) -> AsyncIterator[AbstractChannel]:
+    """A channel on a connection of its own, for a few words.
+
+    Whatever the broker does to it inside comes out as BrokerUnavailable: one that has just come up takes connections before it can answer.
+    """
+    connection = await connect(url, name=name)
+    try:
+        with reported():
+            yield await connection.channel()
+    finally:
+        await close(connection)
 
 
 async def settle_closings() -> None:

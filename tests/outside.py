@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy import Engine
 
 from infra import outward, webhooks
-from infra.connection import connect
+from infra.connection import brief_channel, connect
 from infra.consumer import BatchConsumer
 from infra.event_log import read
 from infra.publisher import ConfirmingPublisher
@@ -170,9 +170,8 @@ async def outbound(settings: Settings, engine: Engine, publisher: ConfirmingPubl
     """The worker at work, with a publisher of the test's own if it has one."""
     made = publisher or ConfirmingPublisher(settings.amqp_url, name="test-outbound")
     teller = ConfirmingPublisher(settings.amqp_url, name="test")
-    connection = await connect(settings.amqp_url, name="test-topology")
-    await declare(await connection.channel())
-    await connection.close()
+    async with brief_channel(settings.amqp_url, name="test-topology") as channel:
+        await declare(channel)
     await made.start()
     await teller.start()
     handler = Outbound(engine, made, settings)

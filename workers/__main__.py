@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from uvicorn.loops.auto import auto_loop_factory
 
 from infra.canary import Canary
-from infra.connection import BrokerUnavailable, connect
+from infra.connection import BrokerUnavailable, brief_channel
 from infra.consumer import BatchConsumer, Handler
 from infra.database import engine_for, ping
 from infra.faults import is_transient
@@ -181,11 +181,8 @@ class Worker:
         """Declare the topology, as soon as there is a broker."""
         while not self._stopping.is_set():
             try:
-                connection = await connect(self._config.amqp_url, name=f"{self.name}-topology")
-                try:
-                    await declare(await connection.channel())
-                finally:
-                    await connection.close()
+                async with brief_channel(self._config.amqp_url, name=f"{self.name}-topology") as channel:
+                    await declare(channel)
             except BrokerUnavailable as error:
                 log.warning("broker_away", error=error.reason)
                 await self._pause(1.0)

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from infra.connection import BrokerUnavailable, connect
+from infra.connection import BrokerUnavailable, brief_channel
 from infra.faults import is_transient
 from infra.management import Management
 from infra.settings import Settings
@@ -64,11 +64,8 @@ class Audience:
     async def _be_woken(self, wanted: bool) -> None:  # noqa: FBT001 - the only argument there is
         if wanted == self._woken:
             return
-        connection = await connect(self._amqp_url, name="outbound-binding")
-        try:
-            await bind(await connection.channel(), OUTBOUND, bound=wanted)
-        finally:
-            await connection.close()
+        async with brief_channel(self._amqp_url, name="outbound-binding") as channel:
+            await bind(channel, OUTBOUND, bound=wanted)
         self._woken = wanted
         log.info("woken", wanted=wanted)
         if wanted:  # what was recorded in between told nobody

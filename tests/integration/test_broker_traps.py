@@ -18,7 +18,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from infra import connection as infra_connection
 from infra.canary import Canary
-from infra.connection import BrokerUnavailable, close, connect, settle_closings
+from infra.connection import BrokerUnavailable, brief_channel, close, connect, settle_closings
 from infra.consumer import BatchConsumer, Delivery, Handler, Retry
 from infra.publisher import GRACE_SECONDS, ConfirmingPublisher
 from infra.topology import (
@@ -39,6 +39,7 @@ from tests.sandbox import fresh_broker
 from tests.services import Services
 
 ALARM_DEADLINE_SECONDS = 1.5
+ATTEMPTS_AT_START = 20
 
 
 @asynccontextmanager
@@ -152,8 +153,17 @@ async def fragile(machine: OwnBroker) -> AsyncIterator[str]:
     """The same as `broker`, on the broker that may be killed."""
     machine.start()
     with fresh_broker(machine.services) as url:
-        async with opened(url) as channel:
-            await declare(channel)
+        # It takes connections before it has a virtual host ready, and answers INTERNAL_ERROR until then.
+        for attempt in range(ATTEMPTS_AT_START):
+            try:
+                async with brief_channel(url, name="test-topology") as channel:
+                    await declare(channel)
+            except BrokerUnavailable:
+                if attempt == ATTEMPTS_AT_START - 1:
+                    raise
+                await asyncio.sleep(0.5)
+            else:
+                break
         yield url
 
 
