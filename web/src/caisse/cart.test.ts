@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { EMPTY, MOST_LINES, remembering, totalOf, unitsOf, withProduct, withQuantity } from "./cart";
 import { centsOf, decimalOf, inCash, likely, typed } from "./money";
 import type { Product } from "./products";
-import { uuid7 } from "./uuid7";
 
 function product(sku: string, price: string): Product {
   return { sku, name: { fr: sku, en: sku }, category: { fr: "", en: "" }, price, barcode: null, active: true };
@@ -59,14 +58,5 @@ describe("money", () => {
   it("is handed over in likely amounts", () => {
     expect(likely(1295)).toEqual([1295, 1500, 2000, 5000, 10000]);
     expect(likely(2000)).toEqual([2000, 5000, 10000]);
-  });
-});
-
-describe("a name", () => {
-  it("is a UUIDv7 that tells its time", () => {
-    const id = uuid7(1_700_000_000_000);
-    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-    expect(Number.parseInt(id.slice(0, 13).replace("-", ""), 16)).toBe(1_700_000_000_000);
-    expect(new Set(Array.from({ length: 1_000 }, () => uuid7())).size).toBe(1_000);
   });
 });

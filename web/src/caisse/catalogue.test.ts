@@ -1,11 +1,10 @@
-import "fake-indexeddb/auto";
 import { beforeEach, describe, expect, it } from "vitest";
+import { uuid7 } from "@/app/ids";
 import { Catalogue, type Page, type ReadPage } from "./catalogue";
 import { Levels } from "./levels";
 import { type Hold, TillLock } from "./lock";
 import type { Product } from "./products";
 import { openStorage, type Storage } from "./storage";
-import { uuid7 } from "./uuid7";
 
 let storage: Storage;
 let name: string;

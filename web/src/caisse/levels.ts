@@ -40,6 +40,12 @@ export class Levels {
     return this.bySku.size;
   }
 
+  /** The SKUs of which there is most, so many of them. */
+  most(count: number): string[] {
+    const sorted = [...this.bySku].sort((one, other) => other[1].onHand - one[1].onHand);
+    return sorted.slice(0, count).map(([sku]) => sku);
+  }
+
   async recall(): Promise<void> {
     const kept = (await this.storage.get("kept", LEVELS)) as KeptLevels | undefined;
     if (kept?.store === this.store) this.bySku = new Map(kept.levels);

@@ -1,10 +1,9 @@
-import "fake-indexeddb/auto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { uuid7 } from "@/app/ids";
 import type { Command, Sale } from "./commands";
 import { pathOf } from "./commands";
 import { type Drafted, type Numbers, Outbox, type Send } from "./outbox";
 import { openStorage, type Storage, StorageFullError } from "./storage";
-import { uuid7 } from "./uuid7";
 import { type Verdict, verdictOf } from "./verdict";
 
 const STORE = "montreal";
@@ -79,6 +78,13 @@ describe("keeping", () => {
     expect(kept.body.till_seq).toBe(2);
   });
 
+  it("empties the cart with the very transaction that keeps the sale", async () => {
+    const outbox = new Outbox(storage);
+    await storage.put("kept", ["a line"], "cart");
+    await outbox.keep(STORE, "sale", sale("A"), "cart");
+    expect(await storage.get("kept", "cart")).toBeUndefined();
+  });
+
   it("takes a number for sales only", async () => {
     const outbox = new Outbox(storage);
     await outbox.keep(STORE, "void", ({ id }) => ({ kind: "void", store: STORE, subject: "x", madeAt: "", by: "", names: {}, body: { void_id: id, occurred_at: "", reason: "erreur" } }));
@@ -113,14 +119,18 @@ describe("sending", () => {
     const outbox = new Outbox(storage);
     await outbox.keep(STORE, "sale", sale("A"));
     const { recorded, sent, send } = system("lost after");
-    const interrupted = outbox.drain(() => new Promise<Verdict>(() => void send(sent[0]!, true)));
-    void interrupted;
-    await vi.waitFor(async () => expect(await outbox.waiting()).toBe(1));
-    await send((await outbox.all())[0]!, true);
+    await new Promise<void>((underWay) => {
+      void outbox.drain((command, alone) => {
+        underWay();
+        void send(command, alone);
+        return new Promise<Verdict>(() => undefined);
+      });
+    });
     storage.close();
     const reopened = new Outbox(await openStorage(name));
     await reopened.drain(send);
     expect(recorded.size).toBe(1);
+    expect(sent.map((each) => each.id)).toEqual([sent[0]!.id, sent[0]!.id]);
     expect(await states(reopened)).toEqual(["recorded"]);
   });
 

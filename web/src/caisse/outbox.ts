@@ -1,8 +1,8 @@
 /** Does every sale reach the system once, whatever happens to the page, the connection and the answers? */
 
+import { uuid7 } from "@/app/ids";
 import type { Command, Kind, State } from "./commands";
 import { isFull, type Storage, StorageFullError } from "./storage";
-import { uuid7 } from "./uuid7";
 import type { Verdict } from "./verdict";
 
 /** What the storage gives a command before it is made: names that nobody else has, and the till's next number. */
@@ -46,17 +46,18 @@ export class Outbox {
 
   /**
    * Keep a command, with an id of its own and, for a sale, the till's next number: in one transaction that is on the disk when this returns, so
-   * before anything is sent. Throws StorageFullError when there is no room even after what can be had again was thrown away.
+   * before anything is sent. What is kept under the name `instead` goes in the same transaction: a cart that was paid never comes back.
+   * Throws StorageFullError when there is no room even after what can be had again was thrown away.
    */
-  async keep(store: string, kind: Kind, make: (numbers: Numbers) => Drafted): Promise<Command> {
+  async keep(store: string, kind: Kind, make: (numbers: Numbers) => Drafted, instead: string | null = null): Promise<Command> {
     try {
-      return await this.write(store, kind, make);
+      return await this.write(store, kind, make, instead);
     } catch (problem) {
       if (!isFull(problem)) throw problem;
     }
     await this.makeRoom();
     try {
-      return await this.write(store, kind, make);
+      return await this.write(store, kind, make, instead);
     } catch (problem) {
       throw isFull(problem) ? new StorageFullError("no room for a command", { cause: problem }) : problem;
     }
@@ -122,7 +123,7 @@ export class Outbox {
     await work.done;
   }
 
-  private async write(store: string, kind: Kind, make: (numbers: Numbers) => Drafted): Promise<Command> {
+  private async write(store: string, kind: Kind, make: (numbers: Numbers) => Drafted, instead: string | null): Promise<Command> {
     const work = this.storage.transaction(["commands", "kept"], "readwrite", { durability: "strict" });
     const failed = work.done.then(() => null, (problem: unknown) => problem);
     try {
@@ -133,6 +134,7 @@ export class Outbox {
       const drafted = make({ id, tillId: till.id, tillSeq });
       const command = { ...drafted, id, subject: drafted.subject ?? id, state: "waiting", attempts: 0 } as Command;
       if (kind === "sale") await kept.put({ id: till.id, next: { ...till.next, [store]: tillSeq + 1 } } satisfies Till, TILL);
+      if (instead !== null) await kept.delete(instead);
       const place = await work.objectStore("commands").add(command);
       const problem = await failed;
       if (problem !== null) throw problem;

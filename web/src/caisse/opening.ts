@@ -1,0 +1,173 @@
+/** How does the till open, and what goes on behind the counter while it is? */
+
+import { watch } from "vue";
+import { online, reached } from "@/app/http";
+import { live, onChanged } from "@/app/live";
+import { mayUse, signIns, who } from "@/app/session";
+import type { Store } from "@/app/stores";
+import { Catalogue } from "./catalogue";
+import { choose, chosen, shopsKnown, shopsNow } from "./place";
+import { allLevels, outcome, productPage, someLevels, tell } from "./sending";
+import { openStorage, persist } from "./storage";
+import { Sync } from "./sync";
+import { furnish, heardClock, stand, till, type Works, works } from "./till";
+
+const TICK_MS = 15_000;
+const CATALOGUE_MS = 5 * 60_000;
+const LEVELS_MS = 15 * 60_000;
+const MOST_UNDECIDED = 20;
+
+let opening: Promise<void> | null = null;
+let sync: Sync | null = null;
+let levelsAt = 0;
+
+/** Open the till once; a page that comes back finds it open. */
+export function openTill(): Promise<void> {
+  opening ??= open().catch((problem: unknown) => {
+    opening = null;
+    till.broken = true;
+    throw problem;
+  });
+  return opening;
+}
+
+async function open(): Promise<void> {
+  const storage = await openStorage(undefined, () => location.reload());
+  const made = await furnish(storage);
+  void persist();
+  await place(made, await shopsKnown(storage));
+  await made.lock.open();
+  sync = new Sync({ drain: () => drain(made), confirm: () => confirm(made), ended: (pause) => (till.pause = pause) });
+  follow(made);
+  till.opened = true;
+  till.broken = false;
+  syncNow();
+  void refresh(made);
+}
+
+/** Send what waits, as soon as possible. */
+export function syncNow(): void {
+  if (till.hold === "here") void sync?.now(true);
+}
+
+/** Stand in another store from now on. */
+export async function moveTo(store: Store): Promise<void> {
+  if (works.value === null) return;
+  choose(store);
+  await stand(works.value, store);
+  levelsAt = 0;
+  void refresh(works.value);
+}
+
+/** What the shop, the products and the levels are now, as far as there is a connection. */
+export async function refresh(made: Works): Promise<void> {
+  if (who.value === null) return;
+  try {
+    await place(made, await shopsNow(made.storage));
+  } catch {
+    return;
+  }
+  if (await readCatalogue(made.catalogue)) await readLevels(made);
+}
+
+/** The levels of what is looked at right now. */
+export async function look(wanted: { search: string } | { sku: string }): Promise<void> {
+  const made = works.value;
+  if (made === null || till.store === null || !online.value) return;
+  const { levels } = made;
+  const told = await someLevels(levels.store, wanted).catch(() => []);
+  if (told.length === 0 || made.levels !== levels) return;
+  levels.learn(told);
+  till.edition++;
+}
+
+async function place(made: Works, shops: readonly Store[]): Promise<void> {
+  till.shops = shops;
+  const there = shops.find((store) => store.store_id === till.store?.store_id);
+  const store = there ?? chosen(shops);
+  if (store === null) return;
+  if (there === undefined) await stand(made, store);
+  else till.store = store;
+}
+
+async function readCatalogue(catalogue: Catalogue): Promise<boolean> {
+  if (till.reading !== null) return false;
+  const first = catalogue.readAt === null;
+  if (first) till.reading = 0;
+  try {
+    await catalogue.refresh(productPage, (products) => {
+      if (first) till.reading = products;
+      till.edition++;
+    });
+    till.unread = false;
+  } catch {
+    till.unread = true;
+  } finally {
+    till.reading = null;
+    till.edition++;
+  }
+  return !till.unread;
+}
+
+async function readLevels(made: Works): Promise<void> {
+  const { levels } = made;
+  if (levels.store === "" || Date.now() - levelsAt < LEVELS_MS) return;
+  levelsAt = Date.now();
+  try {
+    for await (const told of allLevels(levels.store)) {
+      if (made.levels !== levels) return;
+      levels.learn(told);
+      till.edition++;
+    }
+    await levels.keep();
+  } catch {
+    levelsAt = 0;
+  }
+}
+
+function drain(made: Works): ReturnType<Works["outbox"]["drain"]> {
+  if (who.value === null) return Promise.resolve({ why: "signin" });
+  return made.outbox.drain((command, alone) => tell(command, alone, heardClock), mayUse);
+}
+
+async function confirm(made: Works): Promise<number> {
+  const open = await made.outbox.undecided(MOST_UNDECIDED);
+  let left = 0;
+  for (const command of open) {
+    const verdict = await outcome(command).catch(() => null);
+    if (verdict === null) left += 1;
+    else await made.outbox.decide(command.id, verdict);
+  }
+  return left;
+}
+
+/** Everything that may mean that there is a connection, or that something is new. */
+function follow(made: Works): void {
+  window.addEventListener("online", () => {
+    reached(true);
+    syncNow();
+  });
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && syncNow());
+  watch([live, signIns, () => till.hold], () => syncNow());
+  watch(online, (now) => {
+    if (!now) return;
+    syncNow();
+    void refresh(made);
+  });
+  watch(signIns, () => void refresh(made));
+  onChanged(({ stores }) => {
+    if (stores.some((each) => each.store_id === till.store?.store_id)) void lookAtCart();
+  });
+  setInterval(() => (till.now = Date.now()), TICK_MS);
+  setInterval(() => void refresh(made), CATALOGUE_MS);
+}
+
+let looking = false;
+
+/** Something happened in the shop: are there still enough of what is about to be sold? One question at a time. */
+async function lookAtCart(): Promise<void> {
+  const last = till.cart.at(-1);
+  if (last === undefined || looking) return;
+  looking = true;
+  await look({ sku: last.sku }).finally(() => (looking = false));
+}
