@@ -7,10 +7,11 @@ projections and what they keep are read in one snapshot. Its length depends on w
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, Select, Table, func, select
+from sqlalchemy import Connection, CursorResult, Engine, Select, Table, func, select
 
 from infra import event_log
 from infra.event_log import store_head
@@ -161,7 +162,7 @@ class Look:
                 if self.tally.takes(table.fullname):
                     with connection.execute(_stored(table, self.store_id)) as rows:
                         width = len(table.primary_key.columns)
-                        self.tally.find(table.fullname, ((tuple(row[:width]), row[width:]) for row in rows))
+                        self.tally.find(table.fullname, ((row[:width], row[width:]) for row in _each(rows)))
 
     def _stock(self, connection: Connection) -> None:
         levels = {
@@ -176,10 +177,15 @@ class Look:
             .execution_options(**explanation.streamed())
         )
         with connection.execute(asked) as rows:
-            for sku, there in groupby((Entry(*row) for row in rows), key=lambda entry: entry.sku):
+            for sku, there in groupby(map(Entry._make, _each(rows)), key=itemgetter(0)):
                 self.ledger.find(sku, there, levels.pop(sku, None))
         for sku, level in levels.items():
             self.ledger.find(sku, iter(()), level)
+
+
+def _each(rows: CursorResult[Any]) -> Iterator[Any]:
+    """The rows one by one, fetched many at a time: asked for one by one they take twice as long."""
+    return chain.from_iterable(rows.partitions())
 
 
 def _stored(table: Table, store_id: str) -> Select[Any]:
