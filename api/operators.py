@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import Depends
-from pydantic import StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 
+from api.auth import JSON, takes
 from api.security import Guard
 from api.tokens import Principal
 from infra.audit import MOST_REASON
@@ -23,6 +24,25 @@ Reason = Annotated[
     StringConstraints(min_length=1, max_length=MOST_REASON, strip_whitespace=True, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"),
 ]
 """Why somebody does what he does: it goes into the audit log."""
+
+
+class Why(BaseModel):
+    """What an order to a job may say besides."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason | None = None
+
+
+def why(who: Principal, body: Why | None) -> dict[str, str | None]:
+    """Who gives an order, and why."""
+    return {"by": who.username, "reason": None if body is None else body.reason}
+
+
+async def json_if_anything(request: Request) -> None:
+    """Refuse, with 415, a body that isn't JSON; there need not be any."""
+    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        await takes(*JSON)(request)
 
 
 def engine_of(request: Request) -> Engine:

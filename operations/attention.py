@@ -17,11 +17,17 @@ Part = Mapping[str, Any]
 def attention(page: Mapping[str, Any], now: datetime) -> list[Line]:
     """The lines for a page made by `operations.overview`, the gravest first."""
     return [
+        *_verification(page["verification"]),
         *_broker(page["broker"]),
         *_consumers(page["consumers"], {each["name"]: each for each in page["queues"]}, now),
         *_projections(page["projections"]),
         *([{"what": "dead_letters", "count": page["dead_letters"]["waiting"]}] if page["dead_letters"]["waiting"] else []),
     ]
+
+
+def _verification(proven: Part) -> Iterable[Line]:
+    if proven["mismatch_count"]:
+        yield {"what": "mismatches", "count": proven["mismatch_count"], "detail": proven["mismatches"][0]["where"]}
 
 
 def _broker(broker: Part) -> Iterable[Line]:

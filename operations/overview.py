@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from infra import pauses
 from infra.management import Look, NodeFigures, QueueFigures
 from infra.pauses import Pause
-from operations import consumers, progress
+from operations import consumers, progress, verified
 from operations.attention import attention
 from operations.consumers import Instance
 from operations.pauses import CONSUMERS
@@ -98,6 +98,7 @@ def overview(connection: Connection, look: Look, now: datetime) -> dict[str, Any
         "consumers": consumer_list(found),
         "projections": progress.projections(connection, found.pauses),
         "dead_letters": dead_letters(connection),
+        "verification": verified.standing(connection, most=MOST_GROUPS).told_now(),
     }
     return {"attention": attention(page, now), **page}
 
