@@ -83,6 +83,13 @@ PROBLEMS: Final[dict[str, Entry]] = {
         "Votre rôle ou vos magasins ne permettent pas cette action.",
         "Your role or your stores don't allow this.",
     ),
+    "second_person": _entry(
+        403,
+        "Deuxième personne requise",
+        "Second person required",
+        "Qui propose une modification ne peut pas l'approuver.",
+        "Whoever proposes an edit can't approve it.",
+    ),
     # 404 and 405: what is asked for
     "not_found": _entry(404, "Introuvable", "Not found", "Il n'y a rien à cette adresse.", "There is nothing at this address."),
     "unknown_store": _entry(404, "Magasin inconnu", "Unknown store", "Ce magasin n'existe pas.", "This store doesn't exist."),
@@ -178,6 +185,27 @@ PROBLEMS: Final[dict[str, Entry]] = {
         "L'état du réapprovisionnement (« state ») ne permet pas cette étape.",
         "The state of the restock ('state') doesn't allow this step.",
     ),
+    "rebuild_running": _entry(
+        409,
+        "Reconstruction en cours",
+        "Rebuild under way",
+        "Une reconstruction de cette projection (« rebuild ») n'est pas terminée : promouvez-la ou abandonnez-la d'abord.",
+        "A rebuild of this projection ('rebuild') isn't over: promote or cancel it first.",
+    ),
+    "rebuild_behind": _entry(
+        409,
+        "Reconstruction en retard",
+        "Rebuild behind",
+        "Cette reconstruction rattrape encore ce qui lui manque (« events » événements). Recommencez dans un instant.",
+        "This rebuild is still making up for what it lacks ('events' events). Try again in a moment.",
+    ),
+    "rebuild_outdated": _entry(
+        409,
+        "Reconstruction dépassée",
+        "Rebuild outdated",
+        "Cette version de la projection n'est plus utilisable (« why ») : une autre l'a remplacée, ou le code ou ses tables ont changé.",
+        "This build of the projection can't be used any more ('why'): another one replaced it, or the code or its tables have changed.",
+    ),
     "exceeds_restock": _entry(
         409,
         "Quantité excessive",
@@ -204,6 +232,34 @@ PROBLEMS: Final[dict[str, Entry]] = {
         "Too many webhooks",
         "Il y a déjà {most} webhooks actifs ; retirez-en un.",
         "There are {most} active webhooks already; remove one.",
+    ),
+    "selection_too_large": _entry(
+        409,
+        "Sélection trop grande",
+        "Selection too large",
+        "Une sélection compte au plus {most} messages ; précisez la recherche.",
+        "A selection has at most {most} messages; narrow the search.",
+    ),
+    "not_editable": _entry(
+        409,
+        "Message non modifiable",
+        "Not editable",
+        "Ce message répète ce qui est dans le journal, et le journal ne se modifie pas.",
+        "This message repeats what is in the log, and the log can't be edited.",
+    ),
+    "edit_proposed": _entry(
+        409,
+        "Modification en attente",
+        "Edit waiting",
+        "Une modification de ce message (« edit_id ») attend déjà l'accord d'une deuxième personne.",
+        "An edit of this message ('edit_id') already waits for a second person's approval.",
+    ),
+    "no_edit": _entry(
+        409,
+        "Aucune modification en attente",
+        "No edit waiting",
+        "Aucune modification de ce message n'attend d'accord.",
+        "No edit of this message waits for approval.",
     ),
     "selection_changed": _entry(
         409,
@@ -237,6 +293,13 @@ PROBLEMS: Final[dict[str, Entry]] = {
         "Invalid content",
         "Le contenu a {count} erreur(s) ; chacune est décrite dans « errors ».",
         "The content has {count} fault(s); each is described in 'errors'.",
+    ),
+    "bad_edit": _entry(
+        422,
+        "Modification refusée",
+        "Edit refused",
+        "Le message ainsi modifié ne serait pas un événement valable ; « errors » dit pourquoi.",
+        "The message so edited wouldn't be a valid event; 'errors' says why.",
     ),
     "invalid_import": _entry(
         422,
@@ -365,6 +428,17 @@ FAULTS: Final[dict[str, Text]] = {
         "Une adresse https est attendue (http seulement pour cette machine).", "An https address is expected (http only for this machine)."
     ),
     "forbidden_target": Text("Cette adresse mène dans un réseau privé.", "This address leads into a private network."),
+    "unknown_operation": Text(
+        "Une opération est attendue : add, remove, replace, move, copy ou test.",
+        "An operation is expected: add, remove, replace, move, copy or test.",
+    ),
+    "bad_pointer": Text("Un pointeur JSON est attendu (/data/lines/0).", "A JSON pointer is expected (/data/lines/0)."),
+    "no_value": Text("La valeur manque.", "The value is missing."),
+    "no_such_place": Text("Il n'y a rien à cet endroit du message.", "There is nothing at this place of the message."),
+    "test_failed": Text("Le message dit autre chose à cet endroit.", "The message says something else at this place."),
+    "malformed_event": Text("Ce n'est pas un événement lisible.", "This isn't a readable event."),
+    "unknown_type": Text("Ce type d'événement n'existe pas.", "This event type doesn't exist."),
+    "not_allowed": Text("Seul le système écrit cet événement.", "Only the system writes this event."),
     "wrong_password": Text("Ce n'est pas le mot de passe actuel.", "This isn't the present password."),
     "invalid": Text("La valeur n'est pas valide.", "The value isn't valid."),
 }

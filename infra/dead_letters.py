@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from infra.database import metadata
 from infra.faults import printable
+from infra.redriven import failed_again, mark_of
 
 LETTERS = uuid5(NAMESPACE_URL, "urn:magasin:dead-letters")
 STACK_CHARACTERS = 16_000
@@ -85,12 +86,18 @@ class Letter:
 
 
 def park(connection: Connection, letters: Iterable[Letter]) -> int:
-    """Keep the letters; answers how many are new."""
-    rows = [_row(letter) for letter in letters]
+    """Keep the letters; answers how many weren't there yet, or failed again after they had been sent back."""
+    again, rows = 0, []
+    for letter in letters:
+        row, mark = _row(letter), mark_of(letter.headers)
+        if mark is not None and failed_again(connection, mark, row):
+            again += 1
+        else:
+            rows.append(row)
     if not rows:
-        return 0
+        return again
     statement = insert(dead_letter).on_conflict_do_nothing(index_elements=["id"]).returning(dead_letter.c.id)
-    return len(connection.execute(statement, rows).all())
+    return again + len(connection.execute(statement, rows).all())
 
 
 def error_fingerprint(error: BaseException, type_: str | None) -> str:

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     fingerprint_ttl_seconds: int = Field(default=86_400, ge=1)
     cache_ttl_seconds: int = Field(default=600, ge=1)
 
+    four_eyes: bool = False
+
     access_token_seconds: int = Field(default=900, ge=1, le=900)
     refresh_token_seconds: int = Field(default=1_209_600, ge=60)
 

@@ -1,13 +1,17 @@
-"""How does a delivery, or one event of it, become a dead letter that tells all that is known?"""
+"""How does a delivery, or one event of it, become a dead letter that tells all that is known, and what becomes of one that comes back?"""
 
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Engine
+
 from infra.consumer import Delivery
 from infra.dead_letters import Letter
 from infra.faults import printable
+from infra.redriven import mark_of, settle
 from schemas.envelope import pieces
 
 WHOLE_MESSAGE = -1
@@ -46,6 +50,14 @@ def letter(  # noqa: PLR0913 - what is known of a failure, each part by its name
         store_id=_text(known.get("storeid")),
         traceparent=_text(known.get("traceparent")),
     )
+
+
+def note_redriven(engine: Engine, deliveries: Sequence[Delivery], conflicts: Collection[UUID] = ()) -> None:
+    """Note what became of those deliveries that were dead letters and were sent back. Called when all of them are settled or parked."""
+    marks = [mark for delivery in deliveries if (mark := mark_of(delivery.headers)) is not None]
+    if marks:
+        with engine.begin() as connection:
+            settle(connection, marks, conflicts)
 
 
 def _uuid(value: object) -> UUID | None:

@@ -20,7 +20,7 @@ from projections import PROJECTIONS, checkpoint
 from projections.project import follow
 from schemas.envelope import MalformedEvent, Recorded, decode_recorded, split
 from workers import metrics
-from workers.letters import letter
+from workers.letters import letter, note_redriven
 
 NAME = "projector"
 STORES_AT_ONCE = 8
@@ -48,6 +48,7 @@ class Projector:
         if arrived:
             progress = follow(self._engine, arrived)
             self._note(progress.stalled)
+        note_redriven(self._engine, deliveries)
         events = [event for found in arrived.values() for event in found]
         now = datetime.now(UTC)
         for event in events:

@@ -29,7 +29,7 @@ from stock.chapter import Incoming
 from stock.counting import USUAL, Tolerance
 from stock.record import NotAllowed, Result, UnknownStore, check, record
 from workers import metrics
-from workers.letters import letter
+from workers.letters import letter, note_redriven
 
 NAME = "stock-writer"
 MESSAGE_BYTES = 1_048_576
@@ -39,11 +39,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Settled:
-    """What one batch of deliveries came to: events to publish, the outcomes that someone waits for, and what is left of parcels."""
+    """What one batch of deliveries came to: events to publish, the outcomes that someone waits for, and what is left of parcels.
+
+    `conflicts` are ids under which something else came than what the log has.
+    """
 
     published: list[Recorded] = field(default_factory=list)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     rests: list[bytes] = field(default_factory=list)
+    conflicts: set[UUID] = field(default_factory=set)
 
 
 class StockWriter:
@@ -106,6 +110,7 @@ class StockWriter:
         settled = Settled(rests=rests)
         for chunk in chunks(incoming, self._batch_events):
             self._settle_chunk(chunk, settled)
+        note_redriven(self._engine, deliveries, settled.conflicts)
         return settled
 
     def _settle_chunk(self, chunk: Sequence["Opened"], settled: Settled) -> None:
@@ -224,6 +229,7 @@ def _take(settled: Settled, result: Result, incoming: Sequence[Incoming]) -> Non
     settled.published += result.recorded
     settled.published += result.repeated
     settled.published += result.reopened
+    settled.conflicts.update(head.event_id for head in result.conflicts)
     counted: dict[str, int] = {"repeated": len(result.repeated), "conflict": len(result.conflicts)}
     for event in result.recorded:
         counted[event.outcome] = counted.get(event.outcome, 0) + 1
