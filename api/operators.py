@@ -1,7 +1,7 @@
 """What do all routes of the operators' desk have in common?"""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -34,7 +34,7 @@ class Why(BaseModel):
     reason: Reason | None = None
 
 
-def why(who: Principal, body: Why | None) -> dict[str, str | None]:
+def why(who: Principal, body: Why | None) -> dict[str, Any]:
     """Who gives an order, and why."""
     return {"by": who.username, "reason": None if body is None else body.reason}
 

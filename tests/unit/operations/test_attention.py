@@ -18,6 +18,7 @@ def page(**parts: Any) -> dict[str, Any]:  # noqa: ANN401 - parts of a page
         "consumers": [consumer()],
         "projections": [projection()],
         "dead_letters": {"waiting": 0},
+        "verification": {"mismatch_count": 0, "mismatches": []},
     }
     return {**well, **parts}
 
@@ -50,3 +51,9 @@ def projection(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - members of the 
 )
 def test_what_is_wrong_is_named_and_nothing_else(parts: dict[str, Any], lines: list[tuple[str, str | None]]) -> None:
     assert [(each["what"], each.get("name")) for each in attention(page(**parts), NOW)] == lines
+
+
+def test_a_figure_that_differs_from_the_log_comes_first_and_is_named() -> None:
+    wrong = {"mismatch_count": 3, "mismatches": [{"where": "stock_level/centre-ville/P-1/on_hand", "expected": 4, "found": 5}]}
+    found = attention(page(verification=wrong, dead_letters={"waiting": 2}), NOW)
+    assert found[0] == {"what": "mismatches", "count": 3, "detail": "stock_level/centre-ville/P-1/on_hand"}
