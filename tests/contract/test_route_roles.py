@@ -81,6 +81,39 @@ DOORS = {
     "POST /api/v2/ops/consumers/{name}/resume": Door("operator admin", WHOLE),
     "POST /api/v2/ops/projections/{name}/pause": Door("operator admin", WHOLE),
     "POST /api/v2/ops/projections/{name}/resume": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/rebuilds": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/rebuilds": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/rebuilds/{rebuild_id}": Door("operator admin", WHOLE),
+    **{
+        f"POST /api/v2/ops/rebuilds/{{rebuild_id}}/{verb}": Door("operator admin", WHOLE)
+        for verb in ("pause", "resume", "cancel", "promote", "rollback")
+    },
+    "GET /api/v2/ops/verifications": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/verifications": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/verifications/{verification_id}": Door("operator admin", WHOLE),
+    **{
+        f"POST /api/v2/ops/verifications/{{verification_id}}/{verb}": Door("operator admin", WHOLE)
+        for verb in ("pause", "resume", "cancel")
+    },
+    "GET /api/v2/ops/dead-letters": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/dead-letters/{letter_id}": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/dead-letters/{letter_id}/park": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/dead-letters/{letter_id}/restore": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/dead-letters/{letter_id}/edit": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/dead-letters/{letter_id}/edit/approve": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/dead-letters/{letter_id}/edit/reject": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/selections": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/selections": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/selections/{selection_id}": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/selections/{selection_id}/park": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/selections/{selection_id}/restore": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/redrives": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/redrives": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/redrives/{redrive_id}": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/redrives/{redrive_id}/items": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/redrives/{redrive_id}/pause": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/redrives/{redrive_id}/resume": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/redrives/{redrive_id}/cancel": Door("operator admin", WHOLE),
     # other systems
     "GET /api/v2/webhooks": Door("admin", WHOLE),
     "POST /api/v2/webhooks": Door("admin", WHOLE),
