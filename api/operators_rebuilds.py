@@ -37,15 +37,15 @@ class RebuildOrder(BaseModel):
     reason: Reason | None = None
 
 
-class Why(BaseModel):
-    """Why it is done: for the audit log."""
+class RebuildReason(BaseModel):
+    """RebuildReason it is done: for the audit log."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: Reason | None = None
 
 
-NOTHING_SAID: Final = Why()
+NOTHING_SAID: Final = RebuildReason()
 
 
 class Example(BaseModel):
@@ -178,36 +178,36 @@ SWAPPED: Final = problem_responses(*REFUSALS, "unsupported_media_type", "unknown
 
 
 @ordering.post("/pause", summary="Suspendre une reconstruction / Pause a rebuild", responses=ORDERED)
-async def pause_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: Why = NOTHING_SAID) -> RebuildShown:
+async def pause_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """It stays where it is."""
     return await _shown(engine_of(request), lambda engine: job_orders.order(engine, KIND, rebuild_id, "pause", **_why(who, body))[0])
 
 
 @ordering.post("/resume", summary="Relancer une reconstruction / Resume a rebuild", responses=ORDERED)
-async def resume_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: Why = NOTHING_SAID) -> RebuildShown:
+async def resume_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """It goes on where it was. One that is ready makes up for what it lacks and is compared again."""
     return await _shown(engine_of(request), lambda engine: swap.resume(engine, rebuild_id, **_why(who, body)))
 
 
 @ordering.post("/cancel", summary="Abandonner une reconstruction / Cancel a rebuild", responses=ORDERED)
-async def cancel_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: Why = NOTHING_SAID) -> RebuildShown:
+async def cancel_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """What it made is removed; the live one was never touched."""
     return await _shown(engine_of(request), lambda engine: swap.cancel(engine, rebuild_id, **_why(who, body)))
 
 
 @ordering.post("/promote", summary="Promouvoir une reconstruction / Promote a rebuild", responses=SWAPPED)
-async def promote_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: Why = NOTHING_SAID) -> RebuildShown:
+async def promote_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """From now on everybody sees it, from one moment to the next; the one they saw is kept."""
     return await _shown(engine_of(request), lambda engine: swap.promote(engine, rebuild_id, **_why(who, body)))
 
 
 @ordering.post("/rollback", summary="Revenir en arrière / Roll a rebuild back", responses=SWAPPED)
-async def roll_back_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: Why = NOTHING_SAID) -> RebuildShown:
+async def roll_back_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """Everybody sees the one again that was replaced, with all that was recorded since. It can be promoted again."""
     return await _shown(engine_of(request), lambda engine: swap.rollback(engine, rebuild_id, **_why(who, body)))
 
 
-def _why(who: Principal, body: Why) -> dict[str, Any]:
+def _why(who: Principal, body: RebuildReason) -> dict[str, Any]:
     return {"by": who.username, "reason": body.reason}
 
 
