@@ -111,8 +111,6 @@ def create_app(config: Settings | None = None) -> FastAPI:
         audit.router,
         operators_overview.router,
         operators_pauses.router,
-        operators_rebuilds.router,
-        operators_rebuilds.ordering,
         operators_letters.router,
         operators_redrives.router,
         operators_rebuilds.router,

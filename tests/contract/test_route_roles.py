@@ -114,13 +114,6 @@ DOORS = {
     "POST /api/v2/ops/redrives/{redrive_id}/pause": Door("operator admin", WHOLE),
     "POST /api/v2/ops/redrives/{redrive_id}/resume": Door("operator admin", WHOLE),
     "POST /api/v2/ops/redrives/{redrive_id}/cancel": Door("operator admin", WHOLE),
-    "GET /api/v2/ops/rebuilds": Door("operator admin", WHOLE),
-    "POST /api/v2/ops/rebuilds": Door("operator admin", WHOLE),
-    "GET /api/v2/ops/rebuilds/{rebuild_id}": Door("operator admin", WHOLE),
-    **{
-        f"POST /api/v2/ops/rebuilds/{{rebuild_id}}/{verb}": Door("operator admin", WHOLE)
-        for verb in ("pause", "resume", "cancel", "promote", "rollback")
-    },
     # other systems
     "GET /api/v2/webhooks": Door("admin", WHOLE),
     "POST /api/v2/webhooks": Door("admin", WHOLE),
