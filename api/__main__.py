@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from infra import garbage
 from infra.settings import Settings, settings
 
 GRACEFUL_SECONDS: Final = 10
@@ -51,7 +52,9 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until told to stop."""
     config = settings()
-    Server(create_app(config), config).run()
+    server = Server(create_app(config), config)
+    garbage.settle()
+    server.run()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Engine
 from uvicorn.loops.auto import auto_loop_factory
 
+from infra import garbage
 from infra.canary import Canary
 from infra.connection import BrokerUnavailable, brief_channel
 from infra.consumer import BatchConsumer, Handler
@@ -239,6 +240,7 @@ def main(name: str) -> int:
     if name == outbound.NAME:
         os.nice(outbound.NICENESS)
     worker = OperatorProcess(config) if name == operator.NAME else Worker(name, config)
+    garbage.settle()
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         return runner.run(worker.run())
 
