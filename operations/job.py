@@ -33,8 +33,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from uuid_utils.compat import uuid7
 
+from infra import audit
 from infra.database import metadata
 from infra.faults import printable
+from operations.deed import SYSTEM
 
 State = Literal["running", "paused", "cancelled", "done", "failed", "stopped", "ready", "promoted", "rolled_back"]
 CHANNEL: Final = "magasin_jobs"
@@ -84,13 +86,18 @@ _SAVE = text("""
         step = step + 1, done = :done, succeeded = :succeeded, failed = :failed, total = :total,
         place = CAST(:place AS jsonb), heartbeat_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()),
         rate = CASE WHEN heartbeat_at IS NULL THEN 0
-            ELSE rate + (1 - exp(-extract(epoch FROM clock_timestamp() - heartbeat_at) / :memory))
-                * ((:done - done) / greatest(extract(epoch FROM clock_timestamp() - heartbeat_at), 0.001) - rate) END,
+            ELSE rate + ((:done - done) / since.seconds - rate)
+                * greatest(1 - exp(-since.seconds / :memory), since.seconds / greatest(since.seconds, since.beginning)) END,
         state = CASE WHEN state = 'running' THEN :state ELSE state END,
         error = CASE WHEN state = 'running' THEN :error ELSE error END,
         finished_at = CASE WHEN state = 'running' AND :state NOT IN ('running', 'paused') THEN clock_timestamp() ELSE finished_at END
+    FROM (
+        SELECT greatest(extract(epoch FROM clock_timestamp() - heartbeat_at), 0.001) AS seconds,
+            extract(epoch FROM clock_timestamp() - started_at) AS beginning
+        FROM job WHERE id = :id
+    ) AS since
     WHERE id = :id AND step = :step
-    RETURNING *
+    RETURNING job.*
 """)
 _MARK = text("UPDATE job SET started_at = coalesce(started_at, clock_timestamp()), heartbeat_at = clock_timestamp() WHERE id = :id")
 
@@ -226,7 +233,24 @@ def save(connection: Connection, found: Job, stride: Stride) -> Job:
     ).first()
     if row is None:
         raise Overtaken(f"{found.kind} {found.id} after step {found.step}")
-    return _job(row)
+    after = _job(row)
+    if after.state == stride.state != "running":
+        _note_end(connection, after)
+    return after
+
+
+def _note_end(connection: Connection, ended: Job) -> None:
+    """What came of what somebody began stands in the audit log too."""
+    figures = {"done": ended.done, "succeeded": ended.succeeded, "failed": ended.failed, "total": ended.total, "dry_run": ended.dry_run}
+    audit.note(
+        connection,
+        actor=SYSTEM,
+        action=f"{ended.kind}.{ended.state}",
+        target=str(ended.id),
+        outcome="failed" if ended.state in {"failed", "stopped"} else "done",
+        reason=ended.error,
+        details={**figures, "begun_by": ended.created_by},
+    )
 
 
 def mark(connection: Connection, found: Job) -> None:

@@ -63,7 +63,7 @@ _TAKE = text("""
         settled_at = CASE WHEN taken.id IS NULL THEN clock_timestamp() END
     FROM chosen LEFT JOIN taken ON taken.id = chosen.letter_id
     WHERE i.redrive_id = :id AND i.place = chosen.place
-    RETURNING i.letter_id, i.state
+    RETURNING i.place, i.letter_id, i.state
 """)
 _SENT = text("""
     UPDATE redrive_item SET state = 'sent', sent_at = clock_timestamp()
@@ -211,8 +211,8 @@ class Redrive:
                 job.save(connection, found, stride)
                 return None, stride
             asked = {"id": found.id, "most": room, "by": found.created_by, "reason": found.reason, "queues": QUEUES}
-            mine = [row.letter_id for row in connection.execute(_TAKE, asked) if row.state == "sending"]
-            letters = connection.execute(select(dead_letter).where(dead_letter.c.id.in_(mine)).order_by(dead_letter.c.failed_at)).all()
+            mine = sorted((row.place, row.letter_id) for row in connection.execute(_TAKE, asked) if row.state == "sending")
+            letters = _letters(connection, [letter_id for _, letter_id in mine])
             return (job.save(connection, found, stride), letters), stride
 
     async def _send(self, found: Job, letters: Sequence[Row[Any]]) -> tuple[list[UUID], BaseException | None]:
@@ -242,7 +242,7 @@ class Redrive:
     def _try(self, found: Job, most: int) -> Stride:
         with self._engine.connect() as connection:
             chosen = list(connection.scalars(_WAITING, {"id": found.id, "most": most}))
-            letters = connection.execute(select(dead_letter).where(dead_letter.c.id.in_(chosen)).order_by(dead_letter.c.failed_at)).all()
+            letters = _letters(connection, chosen)
         verdicts = trial.tried(self._engine, letters) if letters else {}
         rows = [{"letter_id": str(each), "outcome": one.outcome, "detail": one.detail} for each, one in verdicts.items()]
         with self._engine.begin() as connection:
@@ -250,6 +250,12 @@ class Redrive:
             stride = replace(stride_of(found, counts(connection, found.id)), wait_seconds=0.0)
             job.save(connection, found, stride)
             return stride
+
+
+def _letters(connection: Connection, ids: Sequence[UUID]) -> list[Row[Any]]:
+    """The letters, in the order of their ids."""
+    found = {row.id: row for row in connection.execute(select(dead_letter).where(dead_letter.c.id.in_(ids)))}
+    return [found[each] for each in ids]
 
 
 def room_of(found: Job, standing: Counts) -> int:
