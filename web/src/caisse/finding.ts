@@ -17,6 +17,8 @@ const SECOND_ENTER_MS = 400;
 
 export type Entered = "added" | "nothing" | "pay" | "full";
 
+const isHere = (sku: string): boolean => (works.value?.levels.of(sku)?.onHand ?? 0) > 0;
+
 /** The search of one page. */
 export function useFinding() {
   const text = ref("");
@@ -28,7 +30,7 @@ export function useFinding() {
   let enteredAt = 0;
 
   const entry = computed(() => entryOf(text.value));
-  const near = computed(() => (till.edition, works.value?.catalogue.shelf.search(entry.value.text, MOST_FOUND) ?? []));
+  const near = computed(() => (till.edition, works.value?.catalogue.shelf.search(entry.value.text, MOST_FOUND, isHere) ?? []));
   const found = computed(() => (near.value.length > 0 ? near.value : afar.value));
   const active = computed(() => found.value[Math.min(at.value, found.value.length - 1)]);
   const fromAfar = computed(() => near.value.length === 0 && afar.value.length > 0);
@@ -102,17 +104,16 @@ export function useFinding() {
 
 export type Finding = ReturnType<typeof useFinding>;
 
-/** What is offered while nothing is typed: what this till sold most often, else what there is most of. */
-export const tiles = computed<{ frequent: boolean; products: readonly Product[] }>(() => {
+/** What is offered while nothing is typed: what this till sold most often, and what there is most of. */
+export const tiles = computed<{ frequent: readonly Product[]; plenty: readonly Product[] }>(() => {
   void till.edition;
   const made = works.value;
-  if (made === null) return { frequent: false, products: [] };
+  if (made === null) return { frequent: [], plenty: [] };
   const often = new Map<string, number>();
   for (const sale of sales.value) for (const line of sale.body.lines) often.set(line.sku, (often.get(line.sku) ?? 0) + 1);
   const known = (skus: readonly string[]): Product[] =>
     skus.flatMap((sku) => made.catalogue.shelf.bySkuOf(sku) ?? []).filter((each) => each.active).slice(0, TILES);
   const frequent = known([...often].sort((one, other) => other[1] - one[1]).map(([sku]) => sku));
-  if (frequent.length >= TILES) return { frequent: true, products: frequent };
-  const plenty = known(made.levels.most(3 * TILES)).filter((each) => !frequent.includes(each));
-  return { frequent: frequent.length > 0 && plenty.length === 0, products: [...frequent, ...plenty].slice(0, TILES) };
+  const plenty = known(made.levels.most(2 * TILES)).filter((each) => !frequent.includes(each));
+  return { frequent, plenty: plenty.slice(0, TILES - frequent.length) };
 });

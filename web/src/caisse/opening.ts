@@ -5,7 +5,7 @@ import { online, reached } from "@/app/http";
 import { live, onChanged } from "@/app/live";
 import { mayUse, signIns, who } from "@/app/session";
 import type { Store } from "@/app/stores";
-import { Catalogue } from "./catalogue";
+import type { Catalogue } from "./catalogue";
 import { choose, chosen, shopsKnown, shopsNow } from "./place";
 import { allLevels, outcome, productPage, someLevels, tell } from "./sending";
 import { openStorage, persist } from "./storage";
@@ -14,6 +14,7 @@ import { furnish, heardClock, stand, till, type Works, works } from "./till";
 
 const TICK_MS = 15_000;
 const CATALOGUE_MS = 5 * 60_000;
+const RETRY_MS = 5_000;
 const LEVELS_MS = 15 * 60_000;
 const MOST_UNDECIDED = 20;
 
@@ -59,15 +60,20 @@ export async function moveTo(store: Store): Promise<void> {
   void refresh(works.value);
 }
 
-/** What the shop, the products and the levels are now, as far as there is a connection. */
+let retrying: ReturnType<typeof setTimeout> | undefined;
+
+/** What the shop, the products and the levels are now; what can't be read is asked for again a little later. */
 export async function refresh(made: Works): Promise<void> {
+  clearTimeout(retrying);
   if (who.value === null) return;
   try {
     await place(made, await shopsNow(made.storage));
+    till.placed = true;
+    if (await readCatalogue(made.catalogue)) await readLevels(made);
+    else if (till.unread) throw new Error("the catalogue was not read");
   } catch {
-    return;
+    retrying = setTimeout(() => void refresh(made), RETRY_MS);
   }
-  if (await readCatalogue(made.catalogue)) await readLevels(made);
 }
 
 /** The levels of what is looked at right now. */

@@ -24,6 +24,13 @@ describe("searching", () => {
     expect(shelf.search("coffee", 9)).toEqual([cream, coffee]);
   });
 
+  it("puts first, of the equally likely, what is here", () => {
+    const sugar = [product("S1", "Sucre blanc", "White sugar"), product("S2", "Sucre brun", "Brown sugar")] as const;
+    const both = new Shelf(sugar);
+    expect(both.search("sucre", 9)).toEqual([sugar[0], sugar[1]]);
+    expect(both.search("sucre", 9, (sku) => sku === "S2")).toEqual([sugar[1], sugar[0]]);
+  });
+
   it("reads 1,5 and 1.5 alike", () => {
     expect(shelf.search("lait 1.5", 9)).toEqual([milk]);
     expect(shelf.search("milk 1,5", 9)).toEqual([milk]);

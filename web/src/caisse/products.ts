@@ -78,8 +78,8 @@ export class Shelf {
     return found?.active ? found : undefined;
   }
 
-  /** Products that have every one of these words, the likeliest first. One or two letters must begin a word. */
-  search(text: string, most: number): Product[] {
+  /** Products that have every one of these words, the likeliest first, of these the ones `here`. One or two letters must begin a word. */
+  search(text: string, most: number, here: (sku: string) => boolean = () => false): Product[] {
     const words = folded(text).split(" ").filter(Boolean);
     if (words.length === 0) return [];
     const coded = this.byCode(text.trim());
@@ -87,7 +87,7 @@ export class Shelf {
     const phrase = words.join(" ");
     const found = this.indexed
       .filter((each) => each.product !== coded && needles.every((needle) => each.words.includes(needle)))
-      .map((each) => ({ product: each.product, rank: rank(each, words, phrase) }))
+      .map((each) => ({ product: each.product, rank: rank(each, words, phrase) + (here(each.product.sku) ? 0 : 0.5) }))
       .sort((one, other) => one.rank - other.rank || one.product.name.fr.localeCompare(other.product.name.fr, "fr"))
       .slice(0, most)
       .map((each) => each.product);

@@ -25,6 +25,8 @@ export const till = reactive({
   hold: "here" as Hold,
   store: null as Store | null,
   shops: [] as readonly Store[],
+  /** Whether the system has said which shops there are, since the till was opened. */
+  placed: false,
   cart: EMPTY as Cart,
   past: [] as Past,
   pause: { why: "idle" } as Pause,
