@@ -225,8 +225,8 @@ LOST_UNITS = Measure(
     "lost_units",
     "sum(lost_units)",
     "units",
-    "Articles ôtés du stock par ajustement",
-    "Units that adjustments took off stock",
+    "Articles ôtés du stock par ajustement, ou perdus en chemin par un réapprovisionnement",
+    "Units that adjustments took off stock, or that a restock lost on its way",
     "Articles perdus",
     "Units lost",
 )

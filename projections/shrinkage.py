@@ -1,6 +1,6 @@
 """What went missing or turned up, why, and what was it worth?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Table
 
@@ -13,8 +13,12 @@ from schemas.envelope import Recorded
 reason_day = cell_table("shrinkage", "reason_day", ("store_id", "business_date", "sku", "reason"), ("lost_units", "found_units"))
 
 
+DAMAGED_ON_THE_WAY, MISSING_ON_ARRIVAL = "transit_damaged", "transit_missing"
+"""Beside the reasons of adjustments: what left a store and came into no stock."""
+
+
 class Shrinkage(Projection):
-    """Units that adjustments took off or added to stock, by reason, with what they cost.
+    """Units that adjustments took off or added to stock, and those that a restock lost on its way, by reason, with what they cost.
 
     What counts find isn't in it: how far a count is off depends on what was known when it was recorded.
     """
@@ -29,11 +33,26 @@ class Shrinkage(Projection):
     joined = costs_beside("cell")
 
     def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
-        """An adjustment counts on its own day."""
+        """An adjustment counts on its own day, and what a restock lost on the day of the receipt, at the store that received.
+
+        Goods that come after a restock was closed make less of it missing.
+        """
         cells: Cells = {}
         for event in recorded(events, "stock.adjusted"):
             for line in event.data["lines"]:
                 delta = line["delta"]
                 key = (event.store_id, event.business_date, line["sku"], event.data["reason"])
                 bump(cells, key, max(0, -delta), max(0, delta))
+        for event in recorded(events, "restock.received"):
+            for sku, reason, units in _lost_on_the_way(event):
+                bump(cells, (event.store_id, event.business_date, sku, reason), units, 0)
         return {reason_day: cells}
+
+
+def _lost_on_the_way(event: Recorded) -> Iterator[tuple[str, str, int]]:
+    """SKU, reason and units (below zero: fewer than was thought) of one receipt."""
+    for line in event.data["lines"]:
+        if line.get("damaged"):
+            yield line["sku"], DAMAGED_ON_THE_WAY, line["damaged"]
+    for sku, units in (event.effect or {}).get("missing", {}).items():
+        yield sku, MISSING_ON_ARRIVAL, units

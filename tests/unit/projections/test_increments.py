@@ -4,16 +4,19 @@ from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from events.base import Event
+from events.restocks import RestockReceived
 from events.sales import SaleLine, SaleRecorded
 from projections import PROJECTIONS
 from projections.base import bump
 from projections.daily_sales import DailySales, sku_day, store_day
 from projections.facts import cents, sale_facts
 from projections.hourly_sales import HourlySales, store_hour
+from projections.shrinkage import Shrinkage, reason_day
 from projections.store_performance import StorePerformance
 from projections.store_performance import store_day as performance
 from schemas.envelope import Recorded
@@ -44,6 +47,20 @@ SETTLING = {
     "voided_by": str(VOIDED.event_id),
     "refunds": [{"return_id": str(RETURNED.event_id), "local_at": LATER.isoformat(), "lines": [{"sku": "apple", "refund_cents": 250}]}],
 }
+
+
+def test_what_a_restock_loses_on_its_way_is_shrinkage_of_who_receives_and_comes_back_when_it_turns_up() -> None:
+    way = {"restock_id": str(uuid4()), "from_store": "centre", "to_store": SHOP}
+    lines = [{"sku": "apple", "received": 5, "damaged": 2}]
+    receipt = RestockReceived.model_validate({**way, "lines": lines, "close": True})
+    late = RestockReceived.model_validate({**way, "lines": [{"sku": "apple", "received": 1}]})
+    closing = recorded(receipt, {"state": "received", "missing": {"apple": 3}})
+    turned_up = recorded(late, {"state": "received", "missing": {"apple": -1}}, LATER)
+    assert Shrinkage().increments([closing, turned_up])[reason_day] == {
+        (SHOP, DAY.date(), "apple", "transit_damaged"): [2, 0],
+        (SHOP, DAY.date(), "apple", "transit_missing"): [3, 0],
+        (SHOP, LATER.date(), "apple", "transit_missing"): [-1, 0],
+    }
 
 
 def test_a_sale_counts_on_its_day_and_once_for_each_sku_however_many_lines_it_has() -> None:
