@@ -127,7 +127,10 @@ async def pause_projection(request: Request, name: str, body: ProjectionPauseOrd
     responses=problem_responses(*REFUSALS, "unknown_projection", "unknown_store"),
 )
 async def resume_projection(request: Request, name: str, body: ProjectionResumeOrder, who: Operator) -> ProjectionOutcome:
-    """It catches up from the log at once. A pause of the whole isn't ended by naming a store, nor that of a store by naming none."""
+    """It catches up from the log at once, also in the stores where it stopped at an event; what still fails stops again.
+
+    A pause of the whole isn't ended by naming a store, nor that of a store by naming none.
+    """
     return ProjectionOutcome(**await _resume(request, Target("projection", name, body.store_id), body, who.username))
 
 

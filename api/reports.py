@@ -19,8 +19,10 @@ from api.security import Guard, stores_to_read
 from api.tokens import Principal
 from projections import REPORTS, Report
 from projections.freshness import standing_of
+from projections.generations import of_one_build
 from projections.measures import Measure
 from projections.question import NoSuchGroup, Question
+from projections.report import Found
 
 PERMISSION = "report.read"
 FIRST_ROWS = 500
@@ -119,19 +121,23 @@ def _endpoint(report: Report) -> Callable[..., Awaitable[Response]]:
             request,
             who,
             lambda connection: standing_of(connection, report, stores),
-            lambda connection: replace(_found(connection, report, question, whole=whole), meta={"ignored": timeless} if timeless else {}),
+            lambda connection: replace(_page(connection, report, question, whole=whole), meta={"ignored": timeless} if timeless else {}),
             sheet=sheet_of(report.name, report.question, [*question.group_by, *report.beside], report.measures, asked),
         )
 
     return _with_options(answered, report)
 
 
-def _found(connection: Connection, report: Report, question: Question, *, whole: bool) -> Page:
+def _page(connection: Connection, report: Report, question: Question, *, whole: bool) -> Page:
     for _ in report.prepare(connection, question):
         connection.commit()
     connection.rollback()
-    connection.execute(SNAPSHOT)
-    found = report.find(connection, question)
+
+    def find() -> Found:
+        connection.execute(SNAPSHOT)
+        return report.find(connection, question)
+
+    found = of_one_build(connection, find)
     if whole and found.after is not None:
         raise Problem("too_many_rows", limit=question.limit or MOST_EXPORTED_ROWS)
     return Page(found.rows, found.after, found.sections)

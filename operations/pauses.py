@@ -19,6 +19,8 @@ from projections import PROJECTIONS, checkpoint
 
 CONSUMERS = tuple(queue.name for queue in QUEUES)
 EXPIRED = "expired"
+MOST_NAMED = 100
+"""Stores in one line of the audit log."""
 _KNOWN_STORE = text("SELECT EXISTS (SELECT FROM store_head WHERE store_id = :store_id)")
 _STORES = text("SELECT store_id FROM store_head ORDER BY store_id")
 
@@ -60,19 +62,24 @@ def pause(engine: Engine, target: Target, *, by: str, reason: str, until: dateti
 
 
 def resume(engine: Engine, target: Target, *, by: str, reason: str) -> Outcome:
-    """End the target's own pause. A store that waits because its whole projection does goes on waiting, and the answer says so.
+    """End the target's own pause, and let a projection try again where it stopped at an event it couldn't apply.
 
-    Raises Refused like `pause`. Nothing is lost meanwhile: messages wait in the queue, events in the log.
+    A store that waits because its whole projection does goes on waiting, and the answer says so. Raises Refused like `pause`. Nothing is
+    lost meanwhile: messages wait in the queue, events in the log.
     """
+    details: dict[str, Any] = {}
 
     def step(connection: Connection) -> Outcome:
         _require(connection, target)
         _expire(connection)
         lifted = pauses.lift(connection, target)
+        stalled = checkpoint.go_on(connection, target.name, target.store_id) if target.kind == "projection" else []
+        if stalled:
+            details.update(stalled=len(stalled), stores=stalled[:MOST_NAMED])
         _go_on(connection, [target.kind])
-        return _outcome(connection, target, changed=lifted)
+        return _outcome(connection, target, changed=lifted or bool(stalled))
 
-    return done(engine, step, actor=by, action=f"{target.kind}.resume", target=str(target), reason=reason)
+    return done(engine, step, actor=by, action=f"{target.kind}.resume", target=str(target), reason=reason, details=details)
 
 
 def expire(engine: Engine) -> bool:

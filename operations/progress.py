@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from infra.pauses import Pause
 from projections import PROJECTIONS
 from projections.checkpoint import LIVE
+from projections.generations import FIRST, numbers
 
 MOST_STALLED: Final = 100
 """Of one projection, told one by one; all of them are counted."""
@@ -56,8 +57,8 @@ def projections(connection: Connection, pauses: Sequence[Pause]) -> list[dict[st
     `lag_events` and `lag_seconds` (the age of the oldest event that isn't in it) count the stores that stopped or wait, too. `state` is
     paused when the whole projection is; `paused` are all pauses that concern it, `stalled` the first stores that stopped at an event.
     """
-    found, stalled = lags(connection), _stalled(connection)
-    return [_told(found.get(name, Lag(name)), stalled.get(name, []), pauses) for name in sorted(PROJECTIONS)]
+    found, stalled, live = lags(connection), _stalled(connection), numbers(connection)
+    return [_told(found.get(name, Lag(name)), live.get(name, FIRST), stalled.get(name, []), pauses) for name in sorted(PROJECTIONS)]
 
 
 def lags(connection: Connection) -> dict[str, Lag]:
@@ -74,12 +75,12 @@ def _stalled(connection: Connection) -> Mapping[str, list[dict[str, Any]]]:
     return found
 
 
-def _told(lag: Lag, stalled: list[dict[str, Any]], pauses: Sequence[Pause]) -> dict[str, Any]:
+def _told(lag: Lag, generation: int, stalled: list[dict[str, Any]], pauses: Sequence[Pause]) -> dict[str, Any]:
     own = [each for each in pauses if each.target.kind == "projection" and each.target.name == lag.name]
     return {
         "name": lag.name,
         "state": "paused" if any(each.target.store_id is None for each in own) else "live",
-        "generation": LIVE,
+        "generation": generation,
         "stores": lag.stores,
         "lag_events": lag.events,
         "lag_seconds": round(lag.seconds, 3),

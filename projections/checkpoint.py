@@ -52,6 +52,12 @@ _STALL = text("""
     UPDATE checkpoint SET state = 'stalled', error = :error, failed_seq = :seq, moved_at = now()
     WHERE projection = :projection AND generation = :generation AND store_id = :store_id AND seq = :seq - 1 AND state = 'live'
 """)
+_GO_ON = text("""
+    UPDATE checkpoint SET state = 'live', error = NULL, failed_seq = NULL, moved_at = now()
+    WHERE projection = :projection AND generation = :generation AND state = 'stalled'
+      AND (CAST(:store_id AS text) IS NULL OR store_id = :store_id)
+    RETURNING store_id
+""")
 _OBEY = text("""
     WITH due AS MATERIALIZED (
         SELECT c.projection, c.store_id FROM checkpoint c
@@ -108,6 +114,12 @@ def stall(connection: Connection, projection: str, store_id: str, seq: int, erro
     """
     kept = printable(error, ERROR_CHARACTERS)
     connection.execute(_STALL, {"projection": projection, "generation": LIVE, "store_id": store_id, "seq": seq, "error": kept})
+
+
+def go_on(connection: Connection, projection: str, store_id: str | None) -> list[str]:
+    """Let a projection try again in the store (None: in all) where it stopped at an event: those stores. What still fails stops again."""
+    asked = {"projection": projection, "generation": LIVE, "store_id": store_id}
+    return sorted(connection.scalars(_GO_ON, asked))
 
 
 def behind(connection: Connection, projections: Iterable[str]) -> dict[str, int]:

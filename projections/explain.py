@@ -17,6 +17,7 @@ from projections.base import PROJECTIONS
 from projections.consolidated import REMAINING, Consolidated
 from projections.daily_sales import DailySales
 from projections.explanation import Explanation, Ingredient, Listing, NotExplained
+from projections.generations import of_one_build
 from projections.low_stock import DAYS, LowStock
 from projections.measures import (
     AMOUNT,
@@ -88,10 +89,14 @@ def explain(connection: Connection, asked: Asked) -> Explanation:
     Raises TooMuchToExplain; NoSuchGroup when the report has nothing by what the question asks for; NotExplained with the filter without
     which the figure has no name.
     """
-    explanation.begin(connection)
-    if not asked.report.answerable(replace(asked.question, group_by=asked.report.group_by, options=())):
-        raise NoSuchGroup(asked.report.name)
-    return _explained(connection, asked)
+
+    def ask() -> Explanation:
+        explanation.begin(connection)
+        if not asked.report.answerable(replace(asked.question, group_by=asked.report.group_by, options=())):
+            raise NoSuchGroup(asked.report.name)
+        return _explained(connection, asked)
+
+    return of_one_build(connection, ask)
 
 
 def _explained(connection: Connection, asked: Asked) -> Explanation:

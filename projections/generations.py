@@ -5,8 +5,9 @@ schema with its number. To swap two builds means to rename two schemas and to ex
 written, no table locked, and every statement that comes after it finds the other tables under the same names, also prepared ones.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -26,12 +27,13 @@ from sqlalchemy import (
 )
 
 from infra.database import metadata
-from projections.base import Projection
+from projections.base import PROJECTIONS, Projection
 from projections.checkpoint import LIVE
 
 FIRST: Final = 1
 """The number of the build that the migrations made the tables for."""
 State = Literal["building", "live", "kept"]
+T = TypeVar("T")
 
 generation = Table(
     "generation",
@@ -41,19 +43,13 @@ generation = Table(
     Column("state", Text, nullable=False),
     Column("job_id", Uuid),
     Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    # Since when it has been what it is; of the live one this is a part of every reader's position, so that no answer outlives a swap.
+    # Since when it has been what it is; of the live one this is a part of every reader's position (see `epoch`).
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("projection", "number"),
     CheckConstraint("state IN ('building', 'live', 'kept')", name="state"),
     # One of each; checked at the end of a statement, so that two can change places in one.
     UniqueConstraint("projection", "state", deferrable=True, initially="IMMEDIATE"),
 )
-
-EPOCH: Final = (
-    "(SELECT g.number || '.' || floor(extract(epoch FROM g.since) * 1000000) FROM generation g "
-    "WHERE g.projection = {projection} AND g.state = 'live')"
-)
-"""SQL that changes whenever another build becomes the live one; null before the first time. `projection` is SQL, too."""
 
 _LIVE_ROW = text("""
     INSERT INTO generation (projection, number, state)
@@ -156,10 +152,15 @@ def is_current(connection: Connection, projection: Projection, number: int) -> b
     return there == {table.name: [(each.name, str(each.type)) for each in table.columns] for table in projection.tables}
 
 
-def unmixed(connection: Connection, schemas: list[str]) -> bool:
-    """Whether every statement of this snapshot found the tables that belong to it.
+def of_one_build(connection: Connection, ask: Callable[[], T]) -> T:
+    """The answer of `ask`, which begins a snapshot and reads projections in it; asked again when two builds were exchanged meanwhile.
 
-    Names are looked up as they are now, rows as they were when the snapshot was taken: a swap in between makes an answer of two builds.
-    So the names that the snapshot knows are compared with those of now.
+    Names are looked up as they are now, rows as they were when the snapshot was taken: a swap in between would make an answer of the new
+    tables with the old positions. So in the end the names that the snapshot knows are compared with those of now.
     """
-    return bool(connection.execute(_RESOLVED, {"schemas": schemas}).scalar_one())
+    schemas = {"schemas": sorted({schema_of(projection) for projection in PROJECTIONS.values()})}
+    while True:
+        found = ask()
+        if connection.execute(_RESOLVED, schemas).scalar_one():
+            return found
+        connection.rollback()

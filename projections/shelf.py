@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Column, Connection, PrimaryKeyConstraint, Tab
 from infra.database import metadata
 from projections.categories import called
 from projections.checkpoint import LIVE
+from projections.epoch import EPOCH
 from projections.measures import AVERAGE_COST_CENTS, Measure
 from projections.query import rows_of
 from projections.question import Question
@@ -90,10 +91,11 @@ def _whole(stores: str) -> str:
 
 
 # Whatever changes what a store's shelves hold or are worth moves one of these numbers.
-_CHANGED = text("""
+_CHANGED = text(f"""
     SELECT store_id, position FROM (
         SELECT head.store_id, concat_ws(':', head.seq, own.seq, store.centre, centre.seq,
-                                        (SELECT seq FROM store_head WHERE store_id = :catalogue)) AS position
+                                        (SELECT seq FROM store_head WHERE store_id = :catalogue),
+                                        {EPOCH.format(projection=":costs")}) AS position
         FROM store_head head
         LEFT JOIN store ON store.store_id = head.store_id
         LEFT JOIN checkpoint own ON own.store_id = head.store_id AND own.projection = :costs AND own.generation = :live
@@ -102,7 +104,7 @@ _CHANGED = text("""
     ) AS place
     WHERE NOT EXISTS (SELECT FROM shelf.seen WHERE seen.store_id = place.store_id AND seen.position = place.position)
     ORDER BY store_id
-""")
+""")  # noqa: S608 - put together from constants
 _FORGET = text("DELETE FROM shelf.category WHERE store_id = ANY(CAST(:stores AS text[]))")
 _COUNT = text(f"""
     INSERT INTO shelf.category (store_id, category, {", ".join(AMOUNTS)})

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from projections.checkpoint import LIVE
+from projections.epoch import EPOCH
 from schemas.envelope import CATALOGUE_STREAM
 
 
@@ -55,6 +56,7 @@ _PROJECTION = text(f"""
            coalesce(min(e.recorded_at), max(h.recorded_at)) AS as_of, min(e.recorded_at) AS behind_since,
            coalesce(array_agg(h.store_id ORDER BY h.store_id) FILTER (WHERE c.state <> 'live'), '{{}}') AS stalled,
            (SELECT k.seq FROM store_head k WHERE k.store_id = :catalogue) AS catalogue,
+           {EPOCH.format(projection=":projection")} AS epoch,
            {_ZONES.format(_SCOPE.replace("h.store_id", "s.store_id"))} AS timezone
     FROM store_head h
     LEFT JOIN checkpoint c ON c.projection = :projection AND c.generation = :generation AND c.store_id = h.store_id
@@ -75,7 +77,7 @@ def projection_standing(connection: Connection, projection: str, stores: Collect
     row = connection.execute(_PROJECTION, asked).one()
     lag = 0.0 if row.behind_since is None else max(0.001, (datetime.now(UTC) - row.behind_since).total_seconds())
     # The lag grows while nothing else changes, and an answer that tells it is good for one second.
-    position = f"{projection}:{LIVE}:{row.position}:{row.missing}:{'+'.join(row.stalled)}:{row.catalogue}:{int(lag)}"
+    position = f"{projection}:{row.epoch}:{row.position}:{row.missing}:{'+'.join(row.stalled)}:{row.catalogue}:{int(lag)}"
     return Standing(position, row.as_of, lag, tuple(row.stalled), row.timezone)
 
 
