@@ -3,6 +3,7 @@
 Each line names a thing by a code that never changes; what to do about it stands in the part of the page that it came from.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -21,6 +22,7 @@ def attention(page: Mapping[str, Any], now: datetime) -> list[Line]:
         *_broker(page["broker"]),
         *_consumers(page["consumers"], {each["name"]: each for each in page["queues"]}, now),
         *_projections(page["projections"]),
+        *_jobs(page["jobs"]),
         *([{"what": "dead_letters", "count": page["dead_letters"]["waiting"]}] if page["dead_letters"]["waiting"] else []),
     ]
 
@@ -28,6 +30,13 @@ def attention(page: Mapping[str, Any], now: datetime) -> list[Line]:
 def _verification(proven: Part) -> Iterable[Line]:
     if proven["mismatch_count"]:
         yield {"what": "mismatches", "count": proven["mismatch_count"], "detail": proven["mismatches"][0]["where"]}
+
+
+def _jobs(jobs: Sequence[Part]) -> Iterable[Line]:
+    """Those that wait for somebody to say whether they go on."""
+    for state in ("failed", "stopped"):
+        for kind, count in sorted(Counter(each["kind"] for each in jobs if each["state"] == state).items()):
+            yield {"what": f"job_{state}", "name": kind, "count": count}
 
 
 def _broker(broker: Part) -> Iterable[Line]:

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, text
 from infra import pauses
 from infra.management import Look, NodeFigures, QueueFigures
 from infra.pauses import Pause
-from operations import consumers, progress, verified
+from operations import consumers, job, progress, verified
 from operations.attention import attention
 from operations.consumers import Instance
 from operations.pauses import CONSUMERS
 
 MOST_GROUPS: Final = 20
+MOST_JOBS: Final = 20
 ERROR_CHARACTERS: Final = 300
 FIGURES: Final = ("ready", "unacknowledged", "consumers", "in_per_second", "out_per_second")
 _LETTERS = text("""
@@ -89,6 +90,14 @@ def dead_letters(connection: Connection) -> dict[str, Any]:
     return {"waiting": by_status.get("waiting", 0), "by_status": by_status, "groups": groups}
 
 
+def jobs(connection: Connection, now: datetime) -> list[dict[str, Any]]:
+    """Those that somebody works on, then the newest others."""
+    working = job.page(connection, state="running", limit=MOST_JOBS)
+    known = {each.id for each in working}
+    others = [each for each in job.page(connection, limit=MOST_JOBS) if each.id not in known]
+    return [job.told(each, now) for each in [*working, *others][:MOST_JOBS]]
+
+
 def overview(connection: Connection, look: Look, now: datetime) -> dict[str, Any]:
     """Everything on one page."""
     found = situation(connection, look, now)
@@ -98,6 +107,7 @@ def overview(connection: Connection, look: Look, now: datetime) -> dict[str, Any
         "consumers": consumer_list(found),
         "projections": progress.projections(connection, found.pauses),
         "dead_letters": dead_letters(connection),
+        "jobs": jobs(connection, now),
         "verification": verified.standing(connection, most=MOST_GROUPS).told_now(),
     }
     return {"attention": attention(page, now), **page}

@@ -88,6 +88,10 @@ DOORS = {
         f"POST /api/v2/ops/rebuilds/{{rebuild_id}}/{verb}": Door("operator admin", WHOLE)
         for verb in ("pause", "resume", "cancel", "promote", "rollback")
     },
+    "GET /api/v2/ops/replays": Door("operator admin", WHOLE),
+    "POST /api/v2/ops/replays": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/replays/{replay_id}": Door("operator admin", WHOLE),
+    **{f"POST /api/v2/ops/replays/{{replay_id}}/{verb}": Door("operator admin", WHOLE) for verb in ("pause", "resume", "cancel")},
     "GET /api/v2/ops/verifications": Door("operator admin", WHOLE),
     "POST /api/v2/ops/verifications": Door("operator admin", WHOLE),
     "GET /api/v2/ops/verifications/{verification_id}": Door("operator admin", WHOLE),
@@ -102,6 +106,7 @@ DOORS = {
     "POST /api/v2/ops/dead-letters/{letter_id}/edit": Door("operator admin", WHOLE),
     "POST /api/v2/ops/dead-letters/{letter_id}/edit/approve": Door("operator admin", WHOLE),
     "POST /api/v2/ops/dead-letters/{letter_id}/edit/reject": Door("operator admin", WHOLE),
+    "GET /api/v2/ops/jobs": Door("operator admin", WHOLE),
     "GET /api/v2/ops/selections": Door("operator admin", WHOLE),
     "POST /api/v2/ops/selections": Door("operator admin", WHOLE),
     "GET /api/v2/ops/selections/{selection_id}": Door("operator admin", WHOLE),

@@ -19,6 +19,7 @@ def page(**parts: Any) -> dict[str, Any]:  # noqa: ANN401 - parts of a page
         "projections": [projection()],
         "dead_letters": {"waiting": 0},
         "verification": {"mismatch_count": 0, "mismatches": []},
+        "jobs": [{"kind": "rebuild", "state": "done"}],
     }
     return {**well, **parts}
 
@@ -46,6 +47,8 @@ def projection(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - members of the 
         ({"projections": [projection(stalled_count=2, lag_seconds=99.0)]}, [("projection_stalled", "daily-sales")]),
         ({"projections": [projection(paused=[{}], paused_count=4, lag_seconds=99.0)]}, [("projection_paused", "daily-sales")]),
         ({"projections": [projection(lag_seconds=10.1)]}, [("projection_late", "daily-sales")]),
+        ({"jobs": [{"kind": "redrive", "state": "stopped"}, {"kind": "rebuild", "state": "ready"}]}, [("job_stopped", "redrive")]),
+        ({"jobs": 2 * [{"kind": "replay", "state": "failed"}]}, [("job_failed", "replay")]),
         ({"dead_letters": {"waiting": 7}}, [("dead_letters", None)]),
     ],
 )
