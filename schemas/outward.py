@@ -17,6 +17,10 @@ DATA_CONTENT_TYPE: Final = "application/json"
 STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents+json"
 PREFIX: Final = "ce-"
 USER_AGENT: Final = "Magasin-Webhook/1"
+REPLAY_HEADER: Final = "magasin-replay"
+"""Marks a message as a replay of the log, and names it."""
+KEY_HEADER: Final = "magasin-routing-key"
+"""The key under which a replayed event was on the feed."""
 
 
 def attributes(event: Recorded) -> dict[str, str | int]:

@@ -28,6 +28,7 @@ from workers import dead_letters, lag, metrics, operator, outbound, projector, s
 from workers.operator_process import OperatorProcess
 from workers.probe import ProbeServer, answers, probe_app
 from workers.pulse import Pulse, Sign
+from workers.replays import only_news
 
 STUCK_SECONDS = 120.0
 SLOW_SECONDS = 30.0
@@ -90,7 +91,7 @@ class Worker:
         self._consumer = BatchConsumer(
             config.amqp_url,
             name,
-            handler,
+            only_news(name, handler),
             prefetch_count=config.prefetch_count,
             batch_messages=config.prefetch_count,
             name=name,

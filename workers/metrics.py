@@ -28,6 +28,7 @@ webhook_waiting = Gauge("magasin_webhook_waiting", "Deliveries that wait for ano
 webhook_given_up_total = Counter("magasin_webhook_given_up", "Deliveries that were tried for too long and count as failed.")
 jobs_at_work = Gauge("magasin_jobs_at_work", "Jobs that this process moves on right now.")
 job_units_total = Counter("magasin_job_units", "Units of work done by jobs.", ["kind"])
+replayed_total = Counter("magasin_replayed", "Messages of replays that consumers of the system left alone.", ["consumer"])
 verified_age_seconds = Gauge("magasin_verified_age_seconds", "Since when it isn't proven that what is kept equals the log.")
 verified_mismatches = Gauge("magasin_verified_mismatches", "Figures that differed from the log when they were looked at last.")
 verified_stores_to_come = Gauge("magasin_verified_stores_to_come", "Stores that were never looked at.")
