@@ -33,8 +33,8 @@ export function inCash(total: Cents, currency: string): Cents {
   return FIVE_CENT_COINS.has(currency) ? Math.round(total / 5) * 5 : total;
 }
 
-/** What a customer is likely to hand over: the exact sum, then what the fewest notes make, smallest first. At most five. */
+/** What a customer is likely to hand over: the exact sum, then what the fewest notes make, smallest first. At most four. */
 export function likely(due: Cents): Cents[] {
   const rounded = NOTES.map((note) => Math.ceil(due / note) * note);
-  return [...new Set([due, ...rounded])].sort((one, other) => one - other).slice(0, 5);
+  return [...new Set([due, ...rounded])].sort((one, other) => one - other).slice(0, 4);
 }
