@@ -126,9 +126,9 @@ def page(connection: Connection, *, before: datetime | None, limit: int) -> list
 def statuses(connection: Connection, selection_id: UUID) -> dict[str, int]:
     """How its letters stand now, by status."""
     item = selection_item.c
-    counted = select(dead_letter.c.status, func.count().label("count")).join(selection_item, item.letter_id == dead_letter.c.id)
+    counted = select(dead_letter.c.status, func.count().label("letters")).join(selection_item, item.letter_id == dead_letter.c.id)
     rows = connection.execute(counted.where(item.selection_id == selection_id).group_by(dead_letter.c.status))
-    return dict(rows.tuples().all())
+    return {row.status: row.letters for row in rows}
 
 
 def _selection(row: RowMapping) -> Selection:
