@@ -1,4 +1,4 @@
-"""What does a browser meet when the line to the system is bad? A proxy in front of it that really breaks connections, when a test says so."""
+"""What does a browser meet on a bad line to the system? A proxy before it that really breaks connections when a test says so."""
 
 import asyncio
 import re
