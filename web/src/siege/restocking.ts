@@ -108,3 +108,14 @@ export function stepsOf(status: RestockStatus): ("approve" | "reject" | "ship" |
 
 /** What has left and is not there yet, of one line. */
 export const onTheWay = (line: RestockLine): number => Math.max(0, line.shipped - line.received - line.damaged);
+
+/** How each state looks beside its word. */
+export const STATUS_TONE: Record<RestockStatus, "neutral" | "accent" | "good" | "warn" | "bad"> = {
+  requested: "warn",
+  approved: "accent",
+  shipped: "accent",
+  partially_received: "accent",
+  received: "good",
+  rejected: "bad",
+  cancelled: "neutral",
+};
