@@ -161,7 +161,7 @@ async def test_one_that_fails_again_stops_the_others_unless_they_are_to_go_on(de
     selection = chosen(branch)
     first = await desk.done(begun(branch, selection, max_per_second=2.0))
     assert (first["state"], first["error"], first["outcomes"]) == ("stopped", "failed_again", {"failed": 1, "recorded": 1})
-    second = await desk.done(begun(branch, selection, stop_on_failure=False))
+    second = await desk.done(begun(branch, selection, canary=0, stop_on_failure=False))
     assert (second["state"], second["outcomes"]) == ("done", {"failed": 1, "recorded": 2, "skipped": 1})
     assert sorted(sold(branch)) == sorted(str(each.event_id) for each in good)
 
