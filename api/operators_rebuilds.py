@@ -173,8 +173,8 @@ async def _json_if_anything(request: Request) -> None:
 
 
 ordering = APIRouter(prefix=f"{PREFIX}/rebuilds/{{rebuild_id}}", tags=[TAG], dependencies=[Depends(_json_if_anything)])
-ORDERED: Final = problem_responses(*REFUSALS, "unsupported_media_type", "unknown_job", "wrong_state")
-SWAPPED: Final = problem_responses(*REFUSALS, "unsupported_media_type", "unknown_job", "wrong_state", "rebuild_behind", "rebuild_outdated")
+ORDERED: Final = problem_responses(*REFUSALS, "unsupported_media_type", "unknown_job", "wrong_status")
+SWAPPED: Final = problem_responses(*REFUSALS, "unsupported_media_type", "unknown_job", "wrong_status", "rebuild_behind", "rebuild_outdated")
 
 
 @ordering.post("/pause", summary="Suspendre une reconstruction / Pause a rebuild", responses=ORDERED)

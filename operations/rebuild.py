@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, text
 from operations import job
 from operations.deed import Refused, done
 from operations.diff import diff
-from operations.job import Job, Order, Stride
+from operations.job import Job, Order, Overtaken, Stride
 from projections import PROJECTIONS, generations
 from projections.base import Projection
 from projections.shadow import Place, Shadow
@@ -38,6 +38,7 @@ SHARED: Final = ("projections.base", "projections.facts", "projections.shadow")
 _UNHURRIED = text("SET LOCAL statement_timeout = 0")
 # When this process is killed its statement ends, too, and the next one needn't wait for it.
 _ATTENDED = text("SET LOCAL client_connection_check_interval = '1s'")
+_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _ONE_MOMENT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
@@ -48,7 +49,7 @@ def start(engine: Engine, name: str, *, by: str, reason: str | None, max_per_sec
         projection = PROJECTIONS.get(name)
         if projection is None:
             raise Refused("unknown_projection")
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"rebuild {name}"})
+        connection.execute(_TURN, {"key": f"rebuild of {name}"})
         _make_room(connection, projection)
         found = job.begin(connection, Order(KIND, by, {"projection": name}, reason=reason, max_per_second=max_per_second))
         place = _begun(connection, projection, found.id)
@@ -77,6 +78,7 @@ class Rebuild:
             at = _At.of(found)
             if at.phase == "follow":
                 connection.execute(_ONE_MOMENT)
+            _alone(connection, found)
             stride = _start_over(connection, at) if at.code != code_of(at.shadow.projection) else _PHASES[at.phase](connection, at, most)
             job.save(connection, found, stride)
             return stride
@@ -160,6 +162,14 @@ def _begun(connection: Connection, projection: Projection, job_id: UUID) -> dict
     number = generations.begin(connection, projection, job_id)
     Shadow(projection, number).make(connection)
     return {"generation": number, "phase": "fold", "code": code_of(projection), "left": [table.name for table in projection.tables]}
+
+
+def _alone(connection: Connection, found: Job) -> None:
+    """Wait for whoever else is at this step. Raises Overtaken when it was done, or the job given up, meanwhile."""
+    connection.execute(_TURN, {"key": f"step of {found.id}"})
+    now = job.find(connection, found.id)
+    if now is None or now.step != found.step or now.state not in {"running", "paused"}:
+        raise Overtaken(f"rebuild {found.id} after step {found.step}")
 
 
 def _start_over(connection: Connection, at: _At) -> Stride:

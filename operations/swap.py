@@ -32,7 +32,7 @@ _SHORT_WAIT = text("SET LOCAL lock_timeout = '10s'")
 def promote(engine: Engine, job_id: UUID, *, by: str, reason: str | None) -> Job:
     """Let everybody see the build from now on, and keep the one they saw. Repeated, it changes nothing.
 
-    Raises Refused: unknown_job, wrong_state, rebuild_behind (with the events to go), rebuild_outdated.
+    Raises Refused: unknown_job, wrong_status, rebuild_behind (with the events to go), rebuild_outdated.
     """
     return _exchange(engine, job_id, "promote", {"ready", "rolled_back"}, "promoted", by=by, reason=reason)
 
@@ -46,7 +46,7 @@ def rollback(engine: Engine, job_id: UUID, *, by: str, reason: str | None) -> Jo
 
 
 def resume(engine: Engine, job_id: UUID, *, by: str, reason: str | None) -> Job:
-    """Let it go on; one that is ready makes up for what it lacks and compares again. Raises Refused: unknown_job, wrong_state."""
+    """Let it go on; one that is ready makes up for what it lacks and compares again. Raises Refused: unknown_job, wrong_status."""
 
     def step(connection: Connection) -> Job:
         return job_orders.put(connection, job_orders.locked(connection, KIND, job_id), _RESUMED)[0]
@@ -55,7 +55,7 @@ def resume(engine: Engine, job_id: UUID, *, by: str, reason: str | None) -> Job:
 
 
 def cancel(engine: Engine, job_id: UUID, *, by: str, reason: str | None) -> Job:
-    """Give the rebuild up, and remove what it made. Raises Refused: unknown_job, wrong_state."""
+    """Give the rebuild up, and remove what it made. Raises Refused: unknown_job, wrong_status."""
     found, _ = job_orders.order(engine, KIND, job_id, "cancel", by=by, reason=reason)
     shadow = shadow_of(found)
     # Not in the order's transaction: a step under way holds the build's tables until it finds out that it doesn't count.
@@ -92,7 +92,7 @@ def _exchange(  # noqa: PLR0913 - one order either way
 def _incoming(connection: Connection, found: Job, sources: set[State], verb: str) -> Shadow:
     """The build that is to become the live one. Raises Refused."""
     if found.state not in sources:
-        raise Refused("wrong_state", state=found.state)
+        raise Refused("wrong_status", state=found.state)
     own = shadow_of(found)
     builds = generations.builds(connection, own.projection)
     number = own.number if verb == "promote" else int(found.place["replaced"])
