@@ -119,6 +119,9 @@ PROBLEMS: Final[dict[str, Entry]] = {
     "unknown_consumer": _entry(
         404, "Consommateur inconnu", "Unknown consumer", "Ce consommateur n'existe pas.", "This consumer doesn't exist."
     ),
+    "unknown_queue": _entry(
+        404, "File inconnue", "Unknown queue", "Cette file de messages n'existe pas.", "This message queue doesn't exist."
+    ),
     "unknown_dead_letter": _entry(
         404, "Message écarté inconnu", "Unknown dead letter", "Ce message écarté n'existe pas.", "This dead letter doesn't exist."
     ),
