@@ -47,7 +47,7 @@ def branch(engine: Engine) -> Branch:
     """A store with facts of several kinds, recorded one minute after the other."""
     made = Branch(engine).opened()
     gone = made.told(sale(("pear", 2)))
-    facts = [
+    facts: list[Event | Accepted] = [
         delivered(("apple", 9)),
         sale(("apple", 1), ("pear", 1)),
         gone,
