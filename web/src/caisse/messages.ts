@@ -146,7 +146,7 @@ export const messages = {
       units: "1 article | {n} articles",
       restock: "Réappro : {name}",
       more: "Afficher plus",
-      due_refused: "{n} refusée : à revoir | {n} refusées : à revoir",
+      due_refused: "1 opération refusée : à revoir | {n} opérations refusées : à revoir",
     },
     sale: {
       at: "{date}",
@@ -358,7 +358,7 @@ export const messages = {
       units: "1 item | {n} items",
       restock: "Restock: {name}",
       more: "Show more",
-      due_refused: "{n} refused: to be looked at | {n} refused: to be looked at",
+      due_refused: "1 operation was refused: have a look | {n} operations were refused: have a look",
     },
     sale: {
       at: "{date}",

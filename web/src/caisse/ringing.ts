@@ -29,11 +29,14 @@ export async function sell(paid: Paid): Promise<Sale> {
   return kept as Sale;
 }
 
-/** Sell all the same what was refused for want of stock: a sale of its own, since the refused one is in the log as it is. */
-export async function sellAnyway(sale: Sale): Promise<Sale> {
+/**
+ * Sell again what a rule has refused: a sale of its own, since the refused one is in the log as it is and would be refused for ever.
+ * `anyway` sells more than there is.
+ */
+export async function sellAgain(sale: Sale, anyway: boolean): Promise<Sale> {
   const kept = await kindOf("sale", (numbers, at) => {
     const again = { ...sale.body, sale_id: numbers.id, till_id: numbers.tillId, till_seq: numbers.tillSeq, occurred_at: at };
-    return { ...told(sale.names), kind: "sale", body: { ...again, if_insufficient: "allow" } };
+    return { ...told(sale.names), kind: "sale", body: anyway ? { ...again, if_insufficient: "allow" } : again };
   });
   await works.value?.outbox.abandon(sale.id);
   return kept as Sale;
@@ -75,6 +78,10 @@ export async function askFor(product: Product, quantity: number, note: string): 
   });
 }
 
+/** Whether a rule has decided: under the same id the answer stays the same. */
+export const isDecided = (command: Command): boolean => command.problem?.status === 409;
+
+/** Try a refused command again, under its id. */
 export async function retry(command: Command): Promise<void> {
   await works.value?.outbox.retry(command.id);
   syncNow();
