@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, literal, select, tuple_
+from sqlalchemy import Connection, Row, Select, literal, select, tuple_
 
 from infra import event_log
 from schemas.envelope import Recorded
 from stock import counts
 from stock.cases import stock_case
 from stock.counting import Found
-from stock.tables import stock_level
+from stock.tables import product, stock_level
 
 MOST_LINES: Final = 20
 
@@ -79,7 +79,7 @@ class Wanted:
 def cases(connection: Connection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
     """Cases by store, in the order in which they were found."""
     place = stock_case.c
-    statement = select(stock_case).order_by(place.store_id, place.seq).limit(limit)
+    statement = _named().order_by(place.store_id, place.seq).limit(limit)
     if wanted.stores is not None:
         statement = statement.where(place.store_id.in_(sorted(wanted.stores)))
     if wanted.kind is not None:
@@ -93,7 +93,7 @@ def cases(connection: Connection, wanted: Wanted, *, after: Sequence[Any] | None
 
 def case(connection: Connection, case_id: UUID) -> dict[str, Any] | None:
     """One case; None when there is none with that id."""
-    row = connection.execute(select(stock_case).where(stock_case.c.case_id == case_id)).one_or_none()
+    row = connection.execute(_named().where(stock_case.c.case_id == case_id)).one_or_none()
     return None if row is None else _case(row)
 
 
@@ -120,6 +120,12 @@ def now_of(connection: Connection, found: Mapping[str, Any]) -> dict[str, int]:
     return now
 
 
+def _named() -> Select[Any]:
+    """Cases, each with the name of the product that it is about."""
+    described = stock_case.outerjoin(product, product.c.sku == stock_case.c.sku)
+    return select(stock_case, product.c.name_fr, product.c.name_en).select_from(described)
+
+
 def _case(row: Row[Any]) -> dict[str, Any]:
     proposal, french, english = ADVICE[row.kind]
     return {
@@ -129,6 +135,7 @@ def _case(row: Row[Any]) -> dict[str, Any]:
         "store_id": row.store_id,
         "seq": row.seq,
         "sku": row.sku,
+        "name": None if row.name_fr is None else {"fr": row.name_fr, "en": row.name_en},
         "opened_at": row.opened_at,
         "events": row.events,
         "details": row.details,

@@ -43,6 +43,7 @@ def test_a_case_shows_what_made_it_and_what_to_do_and_is_settled_once(shop: Shop
     assert case.keys() >= {"case_id", "kind", "status", "store_id", "sku", "opened_at", "events", "proposal", "advice", "resolution"}
     shown = shop.read(f"cases/{case['case_id']}")
     assert [(each["event_id"], each["type"]) for each in shown["shown"]] == [(sold["event_id"], "sale.recorded")]
+    assert (case["name"], shown["name"]) == (None, None)
     assert shown["links"]["recount"] == {"method": "POST", "href": f"{shop.path}/stock-counts", "body": {"lines": [{"sku": article}]}}
     recount = shop.done("stock-counts", count_of({"sku": article, "counted": 4}))
 
@@ -55,12 +56,16 @@ def test_a_case_shows_what_made_it_and_what_to_do_and_is_settled_once(shop: Shop
     assert other.json()["resolved"]["resolution"] == "recount"
     assert {"by", "at", "event_id"} <= other.json()["resolved"].keys()
 
+    named = {"fr": "Riz rond", "en": "Short rice"}
+    described = {"name": named, "category": {"fr": "Épicerie", "en": "Grocery"}, "price": "2.00"}
+    assert shop.http.put(f"/api/v2/products/{article}", json=described, headers=WAIT).status_code == 201
     after = shop.read(f"cases/{case['case_id']}")
     assert (after["status"], after["resolution"]["note"], after["resolution"]["event_id"]) == (
         "resolved",
         "recompté",
         body["resolution_id"],
     )
+    assert after["name"] == named
     assert [each["type"] for each in after["shown"]] == ["sale.recorded", "stock.counted", "case.resolved"]
     assert [each["case_id"] for each in shop.read("cases", store=shop.store_id, status="resolved")["items"]] == [case["case_id"]]
     assert case["case_id"] not in [each["case_id"] for each in shop.read("cases", store=shop.store_id, status="open")["items"]]
