@@ -6,6 +6,7 @@ import { live, onChanged } from "@/app/live";
 import { mayUse, signIns, who } from "@/app/session";
 import type { Store } from "@/app/stores";
 import type { Catalogue } from "./catalogue";
+import type { Sale } from "./commands";
 import { choose, chosen, shopsKnown, shopsNow } from "./place";
 import { allLevels, outcome, productPage, someLevels, tell } from "./sending";
 import { openStorage, persist } from "./storage";
@@ -133,7 +134,18 @@ async function readLevels(made: Works): Promise<void> {
 
 function drain(made: Works): ReturnType<Works["outbox"]["drain"]> {
   if (who.value === null) return Promise.resolve({ why: "signin" });
-  return made.outbox.drain((command, alone) => tell(command, alone, heardClock), mayUse);
+  return made.outbox.drain(async (command, alone) => {
+    const verdict = await tell(command, alone, heardClock);
+    if (verdict.kind === "refused" && command.kind === "sale") putBack(made, command);
+    return verdict;
+  }, mayUse);
+}
+
+/** A sale that was refused moved nothing: what was counted out for it is counted in again. */
+function putBack(made: Works, sale: Sale): void {
+  if (made.levels.store !== sale.store) return;
+  for (const line of sale.body.lines) made.levels.move(line.sku, line.quantity);
+  till.edition++;
 }
 
 async function confirm(made: Works): Promise<number> {
