@@ -31,6 +31,7 @@ export interface Case {
   status: "open" | "resolved";
   store_id: string;
   sku: string | null;
+  name: { fr: string; en: string } | null;
   opened_at: string;
   details: Record<string, unknown>;
   proposal: Resolution;

@@ -1,6 +1,7 @@
 /** What several cards show together is read once. */
-import { computed, inject, provide } from "vue";
+import { computed, inject, onBeforeUnmount, provide, reactive } from "vue";
 import type { InjectionKey } from "vue";
+import { onChanged } from "@/app/live";
 import type { Listed } from "@/app/queries";
 import { totalOf } from "./figures";
 import type { StoreRow, TimeRow } from "./figures";
@@ -71,6 +72,13 @@ function figures(view: View) {
     matters: ["stock"],
   }, view);
 
+  const announced = reactive(new Map<string, string>());
+  onBeforeUnmount(
+    onChanged(({ at, stores }) => {
+      for (const { store_id, types } of stores) if (types.some((type) => type.startsWith("sale."))) announced.set(store_id, at);
+    }),
+  );
+
   const restocks = (status: RestockStatus, limit: number) =>
     useReading<ListPage<Restock>>({
       key: () => ["restocks", status, view.store.value],
@@ -98,7 +106,7 @@ function figures(view: View) {
     received,
     totals: computed(() => (now.data.value ? totalOf(now.data.value.items) : null)),
     totalsBefore: computed(() => (view.before.value && before.data.value ? totalOf(before.data.value.items) : null)),
-    voices: computed(() => voices(tills.data.value?.items ?? [])),
+    voices: computed(() => voices(tills.data.value?.items ?? [], announced)),
     underWay: computed(() => new UnderWay(open.flatMap(({ reading }) => reading.data.value?.items ?? []))),
     /** What a figure means, from the one dictionary of the reports. */
     measure: (name: string): Measure | undefined =>

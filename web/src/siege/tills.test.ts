@@ -23,6 +23,12 @@ describe("a store", () => {
     expect(voices(TILLS).get("1")).toEqual({ heardAt: "2026-11-22T12:00:00Z", silent: 1, tills: 2, missing: 2 });
   });
 
+  it("was heard when it announced a sale, also one that names no till", () => {
+    const found = voices(TILLS, new Map([["1", "2026-11-22T13:00:00Z"], ["9", "2026-11-22T13:00:00Z"]]));
+    expect([found.get("1")!.heardAt, found.get("1")!.tills, found.get("9")!.heardAt]).toEqual(["2026-11-22T13:00:00Z", 2, "2026-11-22T13:00:00Z"]);
+    expect(isSilent(found.get("9"))).toBe(false);
+  });
+
   it("is silent when all of its tills are, and only if it has any", () => {
     const found = voices(TILLS);
     expect([isSilent(found.get("1")), isSilent(found.get("2")), isSilent(found.get("centre"))]).toEqual([false, true, false]);

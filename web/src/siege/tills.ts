@@ -19,9 +19,9 @@ export interface Voice {
   missing: number;
 }
 
-/** Each store that has tills: when it was heard last, and what it owes. */
-export function voices(tills: readonly Till[]): Map<string, Voice> {
-  const found = new Map<string, Voice>();
+/** Each store that has tills, or was heard since the page was opened: when it was heard last, and what it owes. */
+export function voices(tills: readonly Till[], announced: ReadonlyMap<string, string> = new Map()): Map<string, Voice> {
+  const found = new Map<string, Voice>([...announced].map(([store, heardAt]) => [store, { heardAt, silent: 0, tills: 0, missing: 0 }]));
   for (const till of tills) {
     const voice = found.get(till.store_id) ?? { heardAt: null, silent: 0, tills: 0, missing: 0 };
     if (till.last_heard_at && (!voice.heardAt || Date.parse(till.last_heard_at) > Date.parse(voice.heardAt))) voice.heardAt = till.last_heard_at;
@@ -34,7 +34,7 @@ export function voices(tills: readonly Till[]): Map<string, Voice> {
 }
 
 /** A store is silent when none of its tills was heard from in time; one without tills says nothing about itself. */
-export const isSilent = (voice: Voice | undefined): boolean => voice !== undefined && voice.silent === voice.tills;
+export const isSilent = (voice: Voice | undefined): boolean => voice !== undefined && voice.tills > 0 && voice.silent === voice.tills;
 
 /** The tills to look after: those that owe most first, then the silent ones, the longest silent first. */
 export function toLookAfter(tills: readonly Till[]): Till[] {

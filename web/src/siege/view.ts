@@ -2,10 +2,12 @@
 import { computed, inject, onBeforeUnmount, provide, ref } from "vue";
 import type { ComputedRef, InjectionKey, Ref, WritableComputedRef } from "vue";
 import { useRoute, useRouter } from "vue-router";
+import { ago } from "@/app/format";
 import { who } from "@/app/session";
 import { useStores } from "@/app/stores";
 import type { Store } from "@/app/stores";
 import { COMPARISONS, PRESETS, businessDay, dayIn, daysOf, earlier, hourAt, hoursOfDay, isRunning } from "./period";
+import { shortNames } from "./names";
 import type { Comparison, Days, Preset } from "./period";
 
 export interface View {
@@ -24,12 +26,15 @@ export interface View {
   timeZone: ComputedRef<string>;
   /** The one currency of the stores that are looked at; null when they have several, which no figure can add up. */
   currency: ComputedRef<string | null>;
-  /** The time, each second; `moment` and `minute` where ten or sixty are often enough. */
+  /** The time, each second; `minute` where that is often enough. */
   now: Ref<number>;
-  moment: ComputedRef<number>;
   minute: ComputedRef<number>;
+  /** How long ago something was, every ten seconds anew; what is not yet past in that time is now. */
+  since: (at: string) => string;
   stores: ComputedRef<Store[]>;
   named: (id: string | null | undefined) => string;
+  /** The same where there is little room. */
+  called: (id: string) => string;
   /** Whether the person may ask for goods and move them on. */
   mayRestock: ComputedRef<boolean>;
 }
@@ -52,6 +57,7 @@ export function provideView(): View {
   const now = ref(Date.now());
   const timer = setInterval(() => (now.value = Date.now()), 1000);
   onBeforeUnmount(() => clearInterval(timer));
+  const moment = computed(() => Math.floor(now.value / 10_000) * 10_000);
   const minute = computed(() => Math.floor(now.value / 60_000) * 60_000);
 
   const asked = (name: string) => computed(() => route.query[name]);
@@ -88,6 +94,8 @@ export function provideView(): View {
   });
   const days = computed(() => daysOf(preset.value, today.value, custom.value));
 
+  const short = computed(() => new Map([...shortNames(stores.value.filter((each) => each.kind === "centre")), ...shortNames(stores.value.filter((each) => each.kind === "store"))]));
+
   const view: View = {
     preset,
     custom,
@@ -105,10 +113,11 @@ export function provideView(): View {
       return found.size > 1 ? null : ([...found][0] ?? "CAD");
     }),
     now,
-    moment: computed(() => Math.floor(now.value / 10_000) * 10_000),
     minute,
+    since: (at) => ago(at, Math.max(moment.value, Date.parse(at))),
     stores,
     named,
+    called: (id) => short.value.get(id) ?? id,
     mayRestock: computed(() => who.value?.role === "gestionnaire" || who.value?.role === "admin"),
   };
   provide(KEY, view);
