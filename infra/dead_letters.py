@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from pydantic import ValidationError
 from sqlalchemy import CheckConstraint, Column, Connection, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
@@ -83,6 +84,7 @@ class Letter:
     type: str | None = None
     store_id: str | None = None
     traceparent: str | None = None
+    version: str | None = None
 
 
 def park(connection: Connection, letters: Iterable[Letter]) -> int:
@@ -100,10 +102,19 @@ def park(connection: Connection, letters: Iterable[Letter]) -> int:
     return again + len(connection.execute(statement, rows).all())
 
 
-def error_fingerprint(error: BaseException, type_: str | None) -> str:
-    """Equal for errors of one kind: the class, the event type and the message without its numbers and ids."""
-    words = re.sub(r"[0-9a-f]{8,}|\d+|'[^']*'", "#", str(error).split("\n", 1)[0].lower())
-    return blake2b(f"{type(error).__name__}|{type_}|{words}".encode("utf-8", "replace"), digest_size=6).hexdigest()
+def error_fingerprint(error: BaseException, type_: str | None, version: str | None = None) -> str:
+    """Equal for errors of one kind: the class, the event's type and version, and what is wrong without numbers and ids."""
+    words = f"{type(error).__name__}|{type_}|{version}|{_words(error)}"
+    return blake2b(words.encode("utf-8", "replace"), digest_size=6).hexdigest()
+
+
+def _words(error: BaseException) -> str:
+    """The message without its numbers and ids; of content that doesn't fit its type, which fields are wrong and in which way."""
+    if isinstance(error, ValidationError):
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        named = {".".join("#" if isinstance(part, int) else part for part in fault["loc"]) + f" {fault['type']}" for fault in faults}
+        return "|".join(sorted(named))[:ERROR_CHARACTERS]
+    return re.sub(r"[0-9a-f]{8,}|\d+|'[^']*'", "#", str(error).split("\n", 1)[0].lower())
 
 
 def _row(letter: Letter) -> dict[str, Any]:
@@ -122,7 +133,7 @@ def _row(letter: Letter) -> dict[str, Any]:
         "error": printable(f"{type(letter.error).__name__}: {letter.error}", ERROR_CHARACTERS),
         "stack": printable("".join(traceback.format_exception(letter.error)), STACK_CHARACTERS),
         "attempts": letter.attempts,
-        "fingerprint": error_fingerprint(letter.error, letter.type),
+        "fingerprint": error_fingerprint(letter.error, letter.type, letter.version),
         "failed_at": letter.failed_at,
         "status": "waiting",
         "payload": letter.payload,

@@ -49,6 +49,7 @@ def letter(  # noqa: PLR0913 - what is known of a failure, each part by its name
         type=_text(known.get("type")),
         store_id=_text(known.get("storeid")),
         traceparent=_text(known.get("traceparent")),
+        version=(_text(known.get("dataschema")) or "").rpartition(":")[2] or None,
     )
 
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from events.sales import SaleRecorded
 from infra.dead_letters import error_fingerprint
 from infra.faults import printable
 from schemas.envelope import Recorded, decode_recorded, split
@@ -73,6 +75,20 @@ def test_errors_that_differ_in_numbers_ids_and_names_are_of_one_kind() -> None:
     assert one != error_fingerprint(ValueError("row 5 of 'apple' in 0123456789abcdef failed"), "sale.voided")
     assert one != error_fingerprint(KeyError("row 5 of 'apple' in 0123456789abcdef failed"), "sale.recorded")
     assert error_fingerprint(ValueError("\ud800"), None)
+    assert one != error_fingerprint(ValueError("row 5 of 'apple' in 0123456789abcdef failed"), "sale.recorded", "2")
+
+
+def test_content_that_is_wrong_in_the_same_fields_and_ways_is_of_one_kind() -> None:
+    def wrong(*lines: dict[str, object]) -> str:
+        with pytest.raises(ValidationError) as told:
+            SaleRecorded.model_validate({"lines": lines})
+        return error_fingerprint(told.value, "sale.recorded")
+
+    good = {"sku": "apple", "quantity": 1, "unit_price": "2.50"}
+    zero = {**good, "quantity": 0}
+    assert wrong(zero) == wrong(good, zero, zero)
+    assert wrong(zero) != wrong({**good, "quantity": "1"})
+    assert wrong(zero) != wrong({**good, "unit_price": "-1"})
 
 
 def test_a_place_changes_the_letter_and_not_the_message() -> None:
