@@ -1,4 +1,4 @@
-"""The command line: ``magasin run``, ``stop``, ``env``, ``demo``, ``load-year`` and the single processes."""
+"""The command line: ``magasin run``, ``stop``, ``env``, ``demo``, ``load-year``, ``ops`` and the single processes."""
 
 import asyncio
 import os
@@ -8,15 +8,15 @@ import typer
 from rich.console import Console
 
 from infra.settings import Settings, settings
-from magasin import house, state
+from magasin import house, ops, state
 from magasin.servers import AMQP_URL, DATABASE_URL
 
 app = typer.Typer(
     help="Keeps the stock of a chain of shops right, at once, everywhere.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,  # they hold passwords
 )
+app.add_typer(ops.app, name="ops")
 FAILED = 1
 
 
