@@ -1,8 +1,7 @@
 """How does a process reach PostgreSQL, and where do its tables register?"""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import psycopg
@@ -23,8 +22,6 @@ NAMING = {
 }
 PREPARED_FROM = 5
 """The execution from which psycopg prepares a statement: its own default."""
-COPIED_ROWS = 5_000
-_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 metadata = MetaData(naming_convention=NAMING)
 
 
@@ -104,28 +101,12 @@ def together(connection: Connection, statements: Sequence[Statement], *, commit:
     return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
 
-def streamed(connection: Connection, statement: Statement, rows_at_once: int) -> Iterator[list[Any]]:
-    """The rows of a statement as named tuples, so many at once: the server keeps the others. Raises psycopg.Error."""
-    with _driver(connection).cursor(name="streamed", row_factory=namedtuple_row) as cursor:
+def streamed(connection: Connection, statement: Statement, rows_at_once: int) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a statement as plain tuples, so many at once: the server keeps the others. Raises psycopg.Error."""
+    with _driver(connection).cursor(name="streamed") as cursor:
         cursor.execute(statement.sql, statement.parameters)
         while rows := cursor.fetchmany(rows_at_once):
             yield rows
-
-
-def copy_in(connection: Connection, table: str, rows: Iterable[Sequence[object]]) -> None:
-    """Add rows to a table in the order of its columns: text, whole numbers, dates. Raises psycopg.Error."""
-    with _driver(connection).cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
-        remaining = iter(rows)
-        while block := list(islice(remaining, COPIED_ROWS)):
-            copy.write(_lines(block))
-
-
-def _lines(rows: Sequence[Sequence[object]]) -> str:
-    """Rows as COPY reads them. Put together first and looked at as a whole: nearly never is there anything to escape."""
-    lines = "\n".join(["\t".join(map(str, row)) for row in rows])
-    if "\\" in lines or "\r" in lines or lines.count("\n") != len(rows) - 1 or lines.count("\t") != sum(map(len, rows)) - len(rows):
-        lines = "\n".join(["\t".join([str(value).translate(_ESCAPED) for value in row]) for row in rows])
-    return f"{lines}\n"
 
 
 def ping(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -106,13 +106,18 @@ MOVE_HEADS_SQL = """
 _FOUND = "SELECT e.*, false AS about FROM event_log e WHERE e.event_id = ANY(%(ids)s::uuid[])"
 _ABOUT = "SELECT e.*, true AS about FROM event_log e WHERE e.subject = ANY(%(ids)s::uuid[]) AND e.outcome = 'recorded'"
 _KNOWN = f"{_FOUND} UNION ALL {_ABOUT}"
+# What an event is made of, in its own order; JSON as text, because pydantic's parser takes half the time of the driver's.
 _STRETCHES = """
-    SELECT e.* FROM json_to_recordset(%(wanted)s::json) AS wanted(store_id text, after bigint, through bigint)
+    SELECT e.event_id, e.type, e.version, e.store_id, e.source, e.occurred_at, e.received_at, e.effective_at, e.recorded_at, e.local_at,
+           e.business_date, e.payload::text, e.actor, e.seq, e.outcome, e.subject, e.traceparent, e.reason, e.effect::text
+    FROM json_to_recordset(%(wanted)s::json) AS wanted(store_id text, after bigint, through bigint)
     CROSS JOIN LATERAL (
         SELECT * FROM event_log own
         WHERE own.store_id = wanted.store_id AND own.seq > wanted.after AND own.seq <= wanted.through ORDER BY own.seq
     ) AS e
 """
+_PAYLOAD, _EFFECT = 11, 18
+"""Their places among the parts."""
 _SEQUELS = text("""
     SELECT sequel.*
     FROM unnest(CAST(:store_id AS text[]), CAST(:seq AS bigint[])) AS place(store_id, seq)
@@ -175,7 +180,7 @@ def stretches(connection: Connection, wanted: Sequence[Stretch], events_at_once:
     """
     rows = [each._asdict() for each in wanted]
     for found in streamed(connection, Statement(_STRETCHES, {"wanted": to_json(rows).decode()}), events_at_once):
-        yield [recorded(row) for row in found]
+        yield [_read(row) for row in found]
 
 
 def sequels(connection: Connection, events: Sequence[Recorded], type_: str) -> list[Recorded]:
@@ -208,6 +213,14 @@ def recorded(row: Any) -> Recorded:  # noqa: ANN401 - of SQLAlchemy or of psycop
         traceparent=row.traceparent,
         reason=row.reason,
         effect=row.effect,
+    )
+
+
+def _read(row: tuple[Any, ...]) -> Recorded:
+    """A row of `_STRETCHES`; by their places the parts take half the time that names take."""
+    effect = row[_EFFECT]
+    return Recorded(
+        *(*row[:_PAYLOAD], from_json(row[_PAYLOAD]), *row[_PAYLOAD + 1 : _EFFECT], None if effect is None else from_json(effect))
     )
 
 

@@ -6,7 +6,7 @@ catching up and rebuilding are the same code.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from projections.measures import Measure
 from projections.report import REPORTS, CellReport
 from schemas.envelope import Recorded
 
-__all__ = ["PROJECTIONS", "Cells", "Key", "Measure", "Projection", "add_statement", "bump", "cell_table"]
+__all__ = ["PROJECTIONS", "Cells", "Key", "Measure", "Projection", "add_statement", "append_statement", "bump", "cell_table"]
 
 Key = tuple[Any, ...]
 Cells = dict[Key, list[int]]
@@ -75,20 +75,31 @@ def add_statement(increments: Mapping[Table, Cells], schema: str | None = None) 
     Tables always in one order and keys sorted, so that competing projectors can't deadlock where their stores share a cell.
     """
     tables = tuple(table for table, cells in increments.items() if cells)
-    if not tables:
-        return None
+    return Statement(_add_sql(tables, schema), _sent(sorted(increments[table].items()) for table in tables)) if tables else None
+
+
+def append_statement(increments: Mapping[Table, Cells], schema: str, prefix: str) -> Statement | None:
+    """Put increments down as they are, in tables without keys: those of another schema, whose names begin with `prefix`."""
+    tables = tuple(table for table, cells in increments.items() if cells)
+    return Statement(_append_sql(tables, schema, prefix), _sent(increments[table].items() for table in tables)) if tables else None
+
+
+def _sent(parts: Iterable[Collection[tuple[Key, Sequence[int]]]]) -> dict[str, str]:
+    """The cells of each table, column by column."""
     sent: dict[str, str] = {}
-    for place, table in enumerate(tables):
-        cells = sorted(increments[table].items())
-        columns = [*zip(*(key for key, _ in cells), strict=True), *zip(*(amounts for _, amounts in cells), strict=True)]
+    for place, cells in enumerate(parts):
+        keys, amounts = zip(*cells, strict=True)
+        columns = [[each[number] for each in side] for side in (keys, amounts) for number in range(len(side[0]))]
         sent |= {f"c{place}_{number}": _array(column) for number, column in enumerate(columns)}
-    return Statement(_add_sql(tables, schema), sent)
+    return sent
 
 
 def _array(values: Sequence[Any]) -> str:
     """One column as PostgreSQL writes arrays. Joining the text costs a tenth of what the driver takes element by element."""
     if not isinstance(values[0], str):
-        return f"{{{','.join(map(str, values))}}}"
+        # Dates and amounts come again and again: each is written once.
+        written = {value: str(value) for value in set(values)}
+        return f"{{{','.join([written[value] for value in values])}}}"
     joined = '","'.join(values)
     if "\\" in joined or joined.count('"') != 2 * (len(values) - 1):
         joined = '","'.join(value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
@@ -101,13 +112,25 @@ def _add_sql(tables: tuple[Table, ...], schema: str | None) -> str:
     return f"WITH {', '.join(parts)} SELECT 1"
 
 
+@cache
+def _append_sql(tables: tuple[Table, ...], schema: str, prefix: str) -> str:
+    parts = [
+        f"part_{place} AS (INSERT INTO {schema}.{prefix}{table.name} SELECT * FROM unnest({_arrays(table, place)}))"  # noqa: S608
+        for place, table in enumerate(tables)
+    ]
+    return f"WITH {', '.join(parts)} SELECT 1"
+
+
+def _arrays(table: Table, place: int) -> str:
+    return ", ".join(f"%(c{place}_{number})s::{column.type.compile()}[]" for number, column in enumerate(table.columns))
+
+
 def _upsert(table: Table, schema: str | None, place: int) -> str:
     # Names come from the tables that the code declares, never from outside.
     keys = [column.name for column in table.primary_key.columns]
     names = [column.name for column in table.columns]
-    arrays = ", ".join(f"%(c{place}_{number})s::{column.type.compile()}[]" for number, column in enumerate(table.columns))
     changed = ", ".join(f"{name} = cell.{name} + excluded.{name}" for name in names if name not in keys)
     return (
         f"INSERT INTO {schema}.{table.name} AS cell ({', '.join(names)}) "  # noqa: S608
-        f"SELECT * FROM unnest({arrays}) ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
+        f"SELECT * FROM unnest({_arrays(table, place)}) ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
     )

@@ -1,12 +1,13 @@
 """How is a projection built again from the log, beside the live one, fast and in a memory that doesn't grow with the log?
 
 By the projection's own `increments` and nothing else. First the log is folded slice by slice, a slice being the next stretch of every
-store, so that what happened in the same weeks is added up together; what a slice adds is copied into tables without keys. Then each table
+store, so that what happened in the same weeks is added up together; what a slice adds is put down in tables without keys. Then each table
 is made of the sums. What was recorded meanwhile is added cell by cell, as the projector does it.
 """
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,19 +15,20 @@ from sqlalchemy import Column, Connection, MetaData, Table, text
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from infra import event_log
-from infra.database import copy_in, together
+from infra.database import together
 from infra.event_log import Stretch
 from infra.faults import printable
-from projections.base import Cells, Projection, add_statement
+from projections.base import Cells, Projection, add_statement, append_statement
 from projections.checkpoint import ERROR_CHARACTERS, LIVE
 from projections.facts import Batch
 from projections.generations import schema_of
 from schemas.envelope import Recorded
 
-BATCH_EVENTS: Final = 2_000
+BATCH_EVENTS: Final = 5_000
 """Events that are in memory at once."""
 MOST_CELLS: Final = 400_000
 """Cells that are in memory at once: about 120 MB; a slice ends there."""
+MOST_TWICE: Final = 0.02
 PART: Final = "part_"
 
 _PLACES = text("""
@@ -99,7 +101,7 @@ class Shadow:
         return schema_of(self.projection, self.number)
 
     def make(self, connection: Connection) -> None:
-        """Make the tables that slices are copied into."""
+        """Make the tables that slices are put down in."""
         connection.execute(text(f"CREATE SCHEMA {self.schema}"))
         for table in self.projection.tables:
             connection.execute(CreateTable(_bare(table, self.schema, PART)))
@@ -112,8 +114,9 @@ class Shadow:
     def fold(self, connection: Connection, places: Sequence[Place], most: int) -> int:
         """Fold the next slice, of at most about `most` events, into the tables of parts; how many events it had."""
         folded = self._folded(connection, places, most)
-        for table, cells in folded.cells.items():
-            copy_in(connection, f"{self.schema}.{PART}{table.name}", ((*key, *amounts) for key, amounts in cells.items()))
+        statement = append_statement(folded.cells, self.schema, PART)
+        if statement is not None:
+            together(connection, [statement])
         self._move(connection, folded)
         return folded.events
 
@@ -129,21 +132,34 @@ class Shadow:
     def finish(self, connection: Connection, table: Table) -> None:
         """Make a table of its parts: each cell once, with the sum of what slices added."""
         full = table.to_metadata(MetaData(naming_convention=table.metadata.naming_convention), schema=self.schema)
-        keys = ", ".join(column.name for column in table.primary_key.columns)
-        sums = ", ".join(f"sum({column.name})::bigint" for column in table.columns if not column.primary_key)
-        connection.execute(CreateTable(_bare(table, self.schema)))
-        connection.execute(
-            text(f"INSERT INTO {self.schema}.{table.name} SELECT {keys}, {sums} FROM {self.schema}.{PART}{table.name} GROUP BY {keys}")  # noqa: S608 - names of ours
-        )
+        self._add_up(connection, table)
         connection.execute(AddConstraint(full.primary_key))
         for index in sorted(full.indexes, key=lambda each: str(each.name)):
             connection.execute(CreateIndex(index))
-        connection.execute(text(f"DROP TABLE {self.schema}.{PART}{table.name}"))
         connection.execute(text(f"ANALYZE {self.schema}.{table.name}"))
+
+    def _add_up(self, connection: Connection, table: Table) -> None:
+        """Leave each cell once. Where few are there twice (those of one store and day) the others stay as they are."""
+        part, whole, twice = (f"{self.schema}.{name}" for name in (f"{PART}{table.name}", table.name, "twice"))
+        names = [column.name for column in table.primary_key.columns]
+        keys, same = ", ".join(names), " AND ".join(f"twice.{name} = part.{name}" for name in names)
+        sums = ", ".join(column.name if column.primary_key else f"sum({column.name})::bigint AS {column.name}" for column in table.columns)
+        grouped = f"SELECT {sums} FROM {part} GROUP BY {keys}"  # noqa: S608 - names of ours, here and below
+        connection.execute(text(f"CREATE UNLOGGED TABLE {twice} AS {grouped} HAVING count(*) > 1"))
+        found = connection.execute(text(f"SELECT (SELECT count(*) FROM {part}) AS part, (SELECT count(*) FROM {twice}) AS twice")).one()  # noqa: S608
+        if found.twice > found.part * MOST_TWICE:
+            connection.execute(CreateTable(_bare(table, self.schema)))
+            connection.execute(text(f"INSERT INTO {whole} {grouped}"))
+            connection.execute(text(f"DROP TABLE {part}"))
+        else:
+            connection.execute(text(f"DELETE FROM {part} AS part USING {twice} AS twice WHERE {same}"))  # noqa: S608
+            connection.execute(text(f"INSERT INTO {part} SELECT * FROM {twice}"))  # noqa: S608
+            connection.execute(text(f"ALTER TABLE {part} RENAME TO {table.name}"))
+        connection.execute(text(f"DROP TABLE {twice}"))
 
     def _folded(self, connection: Connection, places: Iterable[Place], most: int) -> Folded:
         folded = Folded()
-        for events in event_log.stretches(connection, slice_of(places, most), BATCH_EVENTS):
+        for events in _ahead(event_log.stretches(connection, slice_of(places, most), BATCH_EVENTS)):
             self._take(folded, [event for event in events if event.store_id not in folded.stalled])
             if folded.size > MOST_CELLS:
                 break
@@ -191,6 +207,15 @@ def slice_of(places: Iterable[Place], most: int) -> list[Stretch]:
     lacking = sorted((each for each in places if each.missing > 0), key=lambda each: -each.missing)[:most]
     share = min(1.0, most / max(1, sum(each.missing for each in lacking)))
     return [Stretch(each.store_id, each.seq, each.seq + max(1, int(each.missing * share))) for each in lacking]
+
+
+def _ahead(batches: Iterator[list[Recorded]]) -> Iterator[list[Recorded]]:
+    """The same, the next one being read while one is at work: the server does its part on another processor."""
+    with ThreadPoolExecutor(1, thread_name_prefix="log") as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
 
 
 def _bare(table: Table, schema: str, prefix: str = "") -> Table:
