@@ -112,7 +112,10 @@ def _words(error: BaseException) -> str:
     """The message without its numbers and ids; of content that doesn't fit its type, which fields are wrong and in which way."""
     if isinstance(error, ValidationError):
         faults = error.errors(include_url=False, include_context=False, include_input=False)
-        named = {".".join("#" if isinstance(part, int) else part for part in fault["loc"]) + f" {fault['type']}" for fault in faults}
+        # A list of nothing but bad lines is "too short" too: that says nothing of its own.
+        places = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
+        meant = [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in places]
+        named = {".".join("#" if isinstance(part, int) else part for part in fault["loc"]) + f" {fault['type']}" for fault in meant}
         return "|".join(sorted(named))[:ERROR_CHARACTERS]
     return re.sub(r"[0-9a-f]{8,}|\d+|'[^']*'", "#", str(error).split("\n", 1)[0].lower())
 
