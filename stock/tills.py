@@ -23,7 +23,7 @@ from stock.book import Book
 from stock.chapter import Incoming
 from stock.decide_tills import waive_numbers
 
-__all__ = ["Owing", "Tills", "has", "owing", "till", "tills", "waive_numbers"]
+__all__ = ["Owing", "Quiet", "Tills", "has", "owing", "quiet", "till", "tills", "waive_numbers"]
 
 MOST_RANGES = 1_000
 """Of one till. With more holes than that it is broken rather than late: the oldest are forgotten."""
@@ -113,6 +113,25 @@ _TILLS = text(f"""
     ORDER BY store_id, till_id LIMIT :limit
 """)  # noqa: S608 - put together from the constants above
 
+# A till of which nothing was heard for a week isn't silent but gone; one whose whole store is silent may have closed for the night.
+_QUIET = text("""
+    SELECT count(*) FILTER (WHERE heard) AS heard, count(*) FILTER (WHERE NOT heard) AS silent,
+           count(*) FILTER (WHERE NOT heard AND colleague) AS alone
+    FROM (
+        SELECT heard, bool_or(heard) OVER (PARTITION BY store_id) AS colleague
+        FROM till CROSS JOIN LATERAL (SELECT last_heard_at > now() - make_interval(secs => :seconds)) AS latest(heard)
+        WHERE last_heard_at > now() - interval '7 days'
+    ) AS week
+""")
+
+
+class Quiet(NamedTuple):
+    """Tills of the last week: heard lately; silent; and of these the ones that are silent while another till of their store was heard."""
+
+    heard: int
+    silent: int
+    alone: int
+
 
 class Owing(NamedTuple):
     """How many tills owe sales, and the first of them with what they owe."""
@@ -174,6 +193,11 @@ def tills(
     asked = {"stores": _list(stores), "store_id": store_id, "till_id": till_id, "limit": limit}
     now = datetime.now(UTC)
     return [_told(row, now, silent_after_seconds) for row in connection.execute(_TILLS, asked).mappings()]
+
+
+def quiet(connection: Connection, *, silent_after_seconds: int) -> Quiet:
+    """How many tills of the chain were heard lately, and how many weren't."""
+    return Quiet(*connection.execute(_QUIET, {"seconds": silent_after_seconds}).one())
 
 
 def has(connection: Connection, store_id: str, till_id: str) -> bool:

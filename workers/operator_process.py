@@ -15,6 +15,7 @@ from workers.operator import NAME, Operator
 from workers.probe import ProbeServer, answers, probe_app
 from workers.pulse import Pulse, Sign
 from workers.verifier import Verifier
+from workers.whole import Whole
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,7 @@ class OperatorProcess:
         self._canary = Canary(config.amqp_url, self._publisher, name=NAME)
         self._operator = Operator(self._engine, config, kinds(self._engine, self._publisher))
         self._verifier = Verifier(config)
+        self._whole = Whole(config)
         self._verifying: asyncio.Task[None] | None = None
         self._pulse = Pulse(self._engine, config, name=NAME, work=self)
         self._stopping = asyncio.Event()
@@ -63,6 +65,7 @@ class OperatorProcess:
         """Bring the gauges up to date."""
         self._operator.refresh()
         await self._verifier.refresh()
+        await self._whole.refresh()
 
     def sign(self, *, held: bool) -> Sign:
         """How it does. Nothing holds it: each job is paused by itself."""
@@ -104,6 +107,7 @@ class OperatorProcess:
             self._verifying.cancel()
             await asyncio.wait({self._verifying})
         self._verifier.close()
+        self._whole.close()
         await self._pulse.stop()
         await self._pulse.farewell()
         await self._canary.close()
