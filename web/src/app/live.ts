@@ -14,6 +14,7 @@ export type LiveState = "online" | "connecting" | "offline";
 
 const CALM_MS = 250;
 const LONGEST_MS = 15_000;
+const SILENT_MS = 45_000;
 const state = ref<LiveState>("connecting");
 const heardAt = ref<string | null>(null);
 const listeners = new Set<(change: Changed) => void>();
@@ -116,6 +117,17 @@ function heard(change: Changed): void {
   refresh(change.stores.flatMap((each) => each.types));
 }
 
+/** The server says something every 15 seconds: a line that stays silent for three times as long is broken, though nobody has told us. */
+async function inTime<Read>(reading: Promise<Read>): Promise<Read> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, fail) => (timer = setTimeout(() => fail(new Error("silence")), SILENT_MS)));
+  try {
+    return await Promise.race([reading, silence]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 export interface StreamEvent {
   id: string | null;
   name: string;
@@ -127,7 +139,10 @@ export async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerato
   const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await inTime(reader.read()).catch((silence: unknown) => {
+      void reader.cancel().catch(() => undefined);
+      throw silence;
+    });
     if (done) return;
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop()!;

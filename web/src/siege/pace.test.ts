@@ -74,6 +74,16 @@ describe("a card", () => {
     expect(readings[1]!.at).toBe(15_000);
   });
 
+  it("that could not be read is tried again after a while", async () => {
+    const pace = made();
+    pace.touch();
+    at = 100;
+    pace.again();
+    await finish(0);
+    await advance(60_000);
+    expect(readings.map((each) => each.at)).toEqual([0, 5_100]);
+  });
+
   it("waits while nobody looks, and is read when somebody does", async () => {
     const pace = made();
     pace.hold(true);

@@ -19,6 +19,7 @@ export const BROWSER: PaceClock = {
 const LEAST_MS = 400;
 const LONGEST_MS = 15_000;
 const REST = 3;
+const AGAIN_MS = 5_000;
 
 export class Pace {
   private dirty = false;
@@ -35,6 +36,13 @@ export class Pace {
   /** Something changed. */
   touch(): void {
     this.dirty = true;
+    this.plan();
+  }
+
+  /** It could not be read: try again, but not at once. */
+  again(): void {
+    this.dirty = true;
+    this.earliest = Math.max(this.earliest, this.clock.now() + AGAIN_MS);
     this.plan();
   }
 
@@ -72,7 +80,7 @@ export class Pace {
     } finally {
       const took = this.clock.now() - begun;
       this.busy = false;
-      this.earliest = begun + Math.min(LONGEST_MS, Math.max(LEAST_MS, took * (1 + REST)));
+      this.earliest = Math.max(this.earliest, begun + Math.min(LONGEST_MS, Math.max(LEAST_MS, took * (1 + REST))));
       this.plan();
     }
   }

@@ -2,6 +2,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/vue-query";
 import { computed, onBeforeUnmount, watch } from "vue";
 import { live, onChanged } from "@/app/live";
+import { asProblem } from "@/app/problem";
 import { concerns } from "./concern";
 import type { Matter } from "./concern";
 import { Pace } from "./pace";
@@ -33,6 +34,7 @@ export function useReading<Data>({ key, read, matters, enabled = () => true }: W
   const stop = onChanged((change) => concerns(change, matters, view.store.value) && pace.touch());
   // While nothing is announced a slow look is the net.
   const net = setInterval(() => live.value !== "online" && pace.touch(), NET_MS);
+  watch(query.errorUpdatedAt, () => query.error.value && asProblem(query.error.value).passing && pace.again());
   watch(live, (now, before) => now === "online" && before !== "online" && pace.touch());
   document.addEventListener("visibilitychange", look);
   onBeforeUnmount(() => {
