@@ -15,17 +15,20 @@ from sqlalchemy import Engine, text
 from infra.publisher import ConfirmingPublisher
 from infra.redriven import Mark
 from infra.settings import Settings
+from infra.topology import EVENTS
 from operations import dead_letters, edits, job, job_orders, redrive, selections, shelving
 from operations.deed import Refused
 from operations.job import Job, Stride
 from operations.letter_query import Query
 from operations.redrive import Redrive, Wish
-from schemas.envelope import Accepted, canonical, encode_accepted, join
+from schemas.envelope import Accepted, canonical, encode_accepted, encode_recorded, join
 from tests.brokers import until
 from tests.pipeline import Crash, Dying, Pipeline, pipeline, writer
 from tests.services import Services
 from tests.telling import Branch, delivered, delivery, letters, log_of, own_engine, sale, shop, told, void, wire
+from workers.dead_letters import DeadLetters
 from workers.operator import Operator
+from workers.projector import Projector
 
 PATIENCE_SECONDS = 20.0
 WHY = "le magasin existe maintenant"
@@ -155,8 +158,9 @@ async def test_one_that_fails_again_stops_the_others_unless_they_are_to_go_on(de
     good = [branch.told(sale(("apple", 1))) for _ in range(3)]
     bad = branch.told(sale(("apple", 1)))
     spoilt = json.dumps({**json.loads(wire(bad)), "data": {"lines": []}}).encode()
-    for each in (good[0], spoilt, *good[1:]):
-        fails(branch, each)
+    fails(branch, good[0])
+    fails(branch, spoilt)
+    fails(branch, *good[1:])
     open_shop(branch)
     selection = chosen(branch)
     first = await desk.done(begun(branch, selection, max_per_second=2.0))
@@ -245,6 +249,39 @@ def test_a_mark_that_nobody_put_there_hides_no_letter(branch: Branch) -> None:
     both = fails(branch, branch.told(sale(("pear", 1))), **Mark(first["id"], uuid4()).headers())
     assert len(both) == 2
     assert len(fails(branch, branch.told(sale(("pear", 2))), **{"magasin-letter": "nonsense", "magasin-redrive": "more"})) == 3
+
+
+def test_what_the_broker_gave_up_on_its_way_back_waits_again(branch: Branch) -> None:
+    (letter,) = fails(branch, branch.told(sale(("apple", 1))))
+    redrive_id = begun(branch)
+    mark = Mark(letter["id"], redrive_id).headers()
+    body = join([letter["payload"]])
+    for _ in range(2):
+        DeadLetters(branch.engine).keep([delivery(body, message_id=uuid4().hex, routing_key="stock-writer", headers=mark)])
+    (after,) = letters(branch.engine)
+    assert (after["reason"], after["attempts"], len(after["earlier"])) == ("gave_up", 2, 1)
+    assert shown(branch.engine, redrive_id)["outcomes"] == {"failed": 1}
+
+
+async def test_what_the_projector_could_not_read_goes_back_to_the_projector_alone(desk: Desk, branch: Branch) -> None:
+    open_shop(branch)
+    branch.keep(branch.told(delivered(("apple", 1))))
+    event = branch.log[-1]
+    bad = json.dumps({**json.loads(encode_recorded(event)), "seq": 0}).encode()
+    Projector(branch.engine, desk.line.publisher).project([delivery(join([bad, encode_recorded(event)]), exchange=EVENTS)])
+    (letter,) = letters(branch.engine)
+    with branch.engine.begin() as connection:
+        connection.execute(text("UPDATE dead_letter SET payload = :payload"), {"payload": encode_recorded(event)})
+    selection = chosen(branch, consumer="projector")
+    with pytest.raises(Refused, match="not_editable"):
+        edits.edit(branch.engine, letter["id"], [{"op": "remove", "path": "/seq"}], by=BY, reason=WHY, four_eyes=False)
+    tried = await desk.done(begun(branch, selection, dry_run=True))
+    assert tried["outcomes"] == {"would_succeed": 1}
+    redrive_id = begun(branch, selection)
+    async with desk.at_work(), desk.line.sound():
+        found = await desk.over(redrive_id)
+    assert (found["outcomes"], letters(branch.engine)[0]["status"]) == ({"recorded": 1}, "redriven")
+    assert desk.line.published == []
 
 
 def test_a_selection_is_what_was_there_when_it_was_made(branch: Branch) -> None:
