@@ -124,6 +124,13 @@ class Desk:
             raise typer.Exit(FAILED)
         return found
 
+    def complain(self, declined: Declined) -> None:
+        """Show why the API said no: for people, or as the problem that it sent."""
+        if self.as_json:
+            sys.stderr.write(json.dumps({"status": declined.status, **declined.problem}, ensure_ascii=False) + "\n")
+        else:
+            self.err.print(problem(declined.status, declined.problem, str(declined)))
+
     def leave(self) -> None:
         """Close the door."""
         if self._door is not None:
@@ -149,7 +156,7 @@ def _at_desk(function: Callable[..., None], common: Mapping[str, Any]) -> Callab
         try:
             function(desk, **given)
         except Declined as declined:
-            desk.err.print(problem(declined.status, declined.problem, str(declined)))
+            desk.complain(declined)
             raise typer.Exit(_code(declined.status)) from None
         except NobodyAnswers as nobody:
             desk.err.print(str(nobody), style="bold red")

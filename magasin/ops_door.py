@@ -59,6 +59,7 @@ class Door:
         self._client = client
         self._runner = runner
         self._sign_in = sign_in
+        client.headers["accept-language"] = "fr" if os.environ.get("LANG", "").startswith("fr") else "en"
 
     @classmethod
     def open(cls, way: Way) -> Self:

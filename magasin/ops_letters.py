@@ -19,11 +19,10 @@ LETTERS: Final = {
     "id": "id", "failed": "failed_at", "status": "status", "type": "type", "store": "store_id", "consumer": "consumer",
     "attempts": "attempts", "error": "error",
 }  # fmt: skip
-GROUPED: Final = {"group": "group", "count": "count", "first": "first_failed_at", "last": "last_failed_at", "error": "error"}
 LETTER: Final = {
-    "id": "id", "what": "sentence.fr", "in English": "sentence.en", "status": "status", "reason": "reason", "error": "error",
+    "id": "id", "what": "summary.fr", "in English": "summary.en", "status": "status", "reason": "reason", "error": "error",
     "attempts": "attempts", "failed": "failed_at", "consumer": "consumer", "event": "event_id", "type": "type", "store": "store_id",
-    "fingerprint": "fingerprint", "payload": "payload", "stack": "stack",
+    "trace": "trace_id", "fingerprint": "fingerprint", "payload": "payload", "stack": "stack",
 }  # fmt: skip
 SELECTION: Final = {"selection": "selection_id", "letters": "count", "digest": "digest", "query": "query", "statuses": "statuses"}
 ITEMS: Final = {"place": "place", "letter": "letter_id", "event": "event_id", "state": "state", "outcome": "outcome", "detail": "detail"}
@@ -44,7 +43,8 @@ def group_letters(
     desk: Desk, query: Named = None, by: Annotated[str, typer.Option("--by", help="fingerprint, type, store or consumer")] = "fingerprint"
 ) -> None:
     """The letters by what they have in common."""
-    desk.show(desk.get("/dead-letters", **_query(desk, query), group_by=by), GROUPED)
+    columns = {by: by, "letters": "count", "first": "first_failed_at", "last": "last_failed_at", "types": "types", "error": "error"}
+    desk.show(desk.get("/dead-letters", **_query(desk, query), group_by=by), columns)
 
 
 @looks(letters, "show")
