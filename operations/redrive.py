@@ -260,13 +260,23 @@ def _letters(connection: Connection, ids: Sequence[UUID]) -> list[Row[Any]]:
 
 def room_of(found: Job, standing: Counts) -> int:
     """How many letters may be sent now: not more than the canary lacks, while it lacks any; and not more than may be under way."""
+    if trouble(found, standing):
+        return 0
     lacking = int(found.parameters["canary"]) - standing.passed
     return min(WINDOW, lacking if lacking > 0 else WINDOW) - standing.under_way
 
 
+def trouble(found: Job, standing: Counts) -> str | None:
+    """Why no more may be sent: of the canary, or where one is enough, one failed since it was begun or resumed."""
+    canary = standing.passed < int(found.parameters["canary"])
+    failed = not found.dry_run and standing.failed > int(found.place.get("forgiven", 0))
+    if not failed or not (canary or found.parameters["stop_on_failure"]):
+        return None
+    return "canary_failed" if canary else "failed_again"
+
+
 def stride_of(found: Job, standing: Counts) -> Stride:
-    """What is to be said of a redrive that stands so. Failures from before it was resumed are forgiven."""
-    forgiven = int(found.place.get("forgiven", 0))
+    """What is to be said of a redrive that stands so. It stops once nothing is under way any more: what failed until then is forgiven."""
     told = Stride(
         done=standing.done - found.done,
         succeeded=standing.succeeded - found.succeeded,
@@ -274,9 +284,8 @@ def stride_of(found: Job, standing: Counts) -> Stride:
         wait_seconds=LOOK_SECONDS,
         paced=0,
     )
-    canary = standing.passed < int(found.parameters["canary"])
-    if not found.dry_run and standing.failed > forgiven and (canary or found.parameters["stop_on_failure"]):
-        why = "canary_failed" if canary else "failed_again"
+    why = trouble(found, standing)
+    if why is not None and not standing.under_way:
         return replace(told, state="stopped", error=why, place={"forgiven": standing.failed})
     if not standing.waiting and not standing.under_way:
         return replace(told, state="done")
