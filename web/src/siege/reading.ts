@@ -16,10 +16,12 @@ export interface Wanted<Data> {
   read: (signal: AbortSignal) => Promise<Data>;
   matters: readonly Matter[];
   enabled?: () => boolean;
+  /** It is of every store, whichever is looked at. */
+  everywhere?: boolean;
 }
 
 /** The page itself gives its `view`: nothing finds what it provides itself. */
-export function useReading<Data>({ key, read, matters, enabled = () => true }: Wanted<Data>, view: View = useView()) {
+export function useReading<Data>({ key, read, matters, enabled = () => true, everywhere = false }: Wanted<Data>, view: View = useView()) {
   const query = useQuery<Data>({
     queryKey: computed(() => ["siege", ...key()]),
     queryFn: ({ signal }) => read(signal),
@@ -31,7 +33,7 @@ export function useReading<Data>({ key, read, matters, enabled = () => true }: W
     if (enabled()) await query.refetch({ cancelRefetch: false });
   });
   const look = () => pace.hold(document.hidden);
-  const stop = onChanged((change) => concerns(change, matters, view.store.value) && pace.touch());
+  const stop = onChanged((change) => concerns(change, matters, everywhere ? null : view.store.value) && pace.touch());
   // While nothing is announced a slow look is the net.
   const net = setInterval(() => live.value !== "online" && pace.touch(), NET_MS);
   watch(query.errorUpdatedAt, () => query.error.value && asProblem(query.error.value).passing && pace.again());

@@ -16,6 +16,7 @@ import type { Till } from "./tills";
 import type { View } from "./view";
 
 const MOST_ROWS = 1_000;
+const MOST_TILLS = 10_000;
 const RESTOCKS_A_STATE = 200;
 const CLOSED_RESTOCKS = 12;
 
@@ -41,11 +42,14 @@ function figures(view: View) {
 
   const performance = (name: string, days: () => Days | null) =>
     useReading<Listed<StoreRow>>({
-      key: () => ["performance", name, about(days())],
-      read: (signal) => readAll<StoreRow>("reports/store-performance", { ...about(days()), group_by: "store_id", limit: MOST_ROWS }, MOST_ROWS, signal),
+      key: () => ["performance", name, days()],
+      read: (signal) => readAll<StoreRow>("reports/store-performance", { ...days(), group_by: "store_id", limit: MOST_ROWS }, MOST_ROWS, signal),
       matters: ["sales", "stock"],
+      everywhere: true,
       enabled: () => days() !== null,
     }, view);
+  /** The rows of all stores are read, so that another one is shown at once and the table stays whole. */
+  const looked = (row: StoreRow) => view.store.value === null || row.store_id === view.store.value;
   const byTime = (name: string, days: () => Days | null, by: () => "hour" | "day") =>
     useReading<Listed<TimeRow>>({
       key: () => ["time", name, by(), about(days())],
@@ -61,9 +65,10 @@ function figures(view: View) {
   const dayBefore = byTime("day before", () => lastDay(view.before.value), () => "hour");
 
   const tills = useReading<Listed<Till>>({
-    key: () => ["tills", view.store.value],
-    read: (signal) => readList<Till>("reports/tills", { store: view.store.value, limit: MOST_ROWS }, signal),
+    key: () => ["tills"],
+    read: (signal) => readAll<Till>("reports/tills", { limit: MOST_TILLS }, MOST_TILLS, signal),
     matters: ["tills"],
+    everywhere: true,
   }, view);
 
   const shelves = useReading<Listed<ShelfCount>>({
@@ -104,8 +109,8 @@ function figures(view: View) {
     shelves,
     open,
     received,
-    totals: computed(() => (now.data.value ? totalOf(now.data.value.items) : null)),
-    totalsBefore: computed(() => (view.before.value && before.data.value ? totalOf(before.data.value.items) : null)),
+    totals: computed(() => (now.data.value ? totalOf(now.data.value.items.filter(looked)) : null)),
+    totalsBefore: computed(() => (view.before.value && before.data.value ? totalOf(before.data.value.items.filter(looked)) : null)),
     voices: computed(() => voices(tills.data.value?.items ?? [], announced)),
     underWay: computed(() => new UnderWay(open.flatMap(({ reading }) => reading.data.value?.items ?? []))),
     /** What a figure means, from the one dictionary of the reports. */
