@@ -21,6 +21,10 @@ class Refused(Exception):
         self.members = members
 
 
+class Denied(Refused):
+    """What was asked for can be done, but not by whoever asked."""
+
+
 def done(  # noqa: PLR0913 - the parts of a line of the audit log, each by its name
     engine: Engine,
     step: Callable[[Connection], T],
@@ -31,7 +35,7 @@ def done(  # noqa: PLR0913 - the parts of a line of the audit log, each by its n
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> T:
-    """Do `step` in a transaction that also notes it as done. Raises Refused as the step does; then that is noted, as failed.
+    """Do `step` in a transaction that also notes it as done. Raises Refused as the step does; then that is noted, as failed or denied.
 
     The line of a refusal keeps the operator's reason among its details: its own reason is the code.
     """
@@ -47,7 +51,7 @@ def done(  # noqa: PLR0913 - the parts of a line of the audit log, each by its n
                 actor=actor,
                 action=action,
                 target=target,
-                outcome="failed",
+                outcome="denied" if isinstance(refused, Denied) else "failed",
                 reason=refused.code,
                 details={**(details or {}), "asked": reason},
             )

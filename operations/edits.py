@@ -35,7 +35,7 @@ from events.base import UnknownEventType
 from infra.database import metadata
 from infra.dead_letters import dead_letter
 from infra.topology import STOCK_WRITER
-from operations.deed import Refused, done
+from operations.deed import Denied, Refused, done
 from operations.json_patch import BadPatch, patched
 from operations.sentences import readable
 from schemas.envelope import Accepted, MalformedEvent, decode_accepted
@@ -146,7 +146,7 @@ def decide(engine: Engine, letter_id: UUID, *, agree: bool, by: str, reason: str
         if not agree:
             return _decided(connection, row, state="rejected", by=by, reason=reason, new_letter_id=None)
         if row.proposed_by == by:
-            raise Refused("second_person", proposed_by=row.proposed_by)
+            raise Denied("second_person", proposed_by=row.proposed_by)
         return _take_effect(connection, letter, row, by=by, reason=reason)
 
     action = "dead-letter.edit.approve" if agree else "dead-letter.edit.reject"

@@ -368,6 +368,9 @@ def test_with_four_eyes_a_second_person_agrees_or_not(branch: Branch) -> None:
         with pytest.raises(Refused, match="second_person"):
             edits.decide(branch.engine, letter["id"], agree=True, by="one", reason=WHY)
         assert edits.decide(branch.engine, letter["id"], agree=False, by="one", reason=WHY)["state"] == "rejected"
+        with branch.engine.connect() as connection:
+            trace = dead_letters.one(connection, letter["id"])["traces"]["audit"]
+        assert [each["outcome"] for each in trace[-4:]] == ["done", "failed", "denied", "done"]
         with pytest.raises(Refused, match="no_edit"):
             edits.decide(branch.engine, letter["id"], agree=True, by="two", reason=WHY)
     assert [each["status"] for each in letters(branch.engine)] == ["waiting"]
