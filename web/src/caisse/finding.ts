@@ -9,7 +9,8 @@ import { searchAfar } from "./sending";
 import { add, sales, till, works } from "./till";
 
 const MOST_FOUND = 40;
-const TILES = 18;
+/** As many as there is room for: a desk has more of it than a hand. */
+const TILES = globalThis.innerWidth >= 1_600 ? 48 : 18;
 const CALM_MS = 250;
 const AFAR_MS = 450;
 /** A scanner may end a code with two Enters; the second one pays nothing. */
