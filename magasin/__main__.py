@@ -18,6 +18,9 @@ app = typer.Typer(
 )
 app.add_typer(ops.app, name="ops")
 FAILED = 1
+SAME = (0, "")
+"""A service that isn't named."""
+POOL = "Instances, and rr, lc, hash, weighted or weighted:3,2,1 (default: 1 rr)."
 
 
 def _errors() -> Console:
@@ -36,13 +39,50 @@ def _demonstration_unless_named(asked: Settings) -> Settings:
 
 @app.command()
 def run(
-    *, demonstration: Annotated[bool, typer.Option(help="Load the demonstration's stores, products and opening stock.")] = True
+    *,
+    demonstration: Annotated[bool, typer.Option(help="Load the demonstration's stores, products and opening stock.")] = True,
+    instances: Annotated[int | None, typer.Option(min=1, max=64, help="So many of the API, behind a gateway.")] = None,
+    balance: Annotated[str, typer.Option(help="Who gets the next request: rr, lc, hash or weighted.")] = "rr",
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C."""
-    from magasin.run import run as run_all  # noqa: PLC0415 - the other commands start without it
+    from magasin.gateway.plan import BadPlan, shared  # noqa: PLC0415 - the other commands start without it
+    from magasin.run import run as run_all  # noqa: PLC0415 - the same
 
     chosen = _demonstration_unless_named(settings())
-    run_all(chosen, Console(), demonstration=demonstration and chosen.env == "demo")
+    try:
+        plan = None if instances is None else shared(f"{instances} {balance}")
+    except BadPlan as error:
+        raise _fail(f"That can't be started: {error}") from None
+    run_all(chosen, Console(), demonstration=demonstration and chosen.env == "demo", plan=plan)
+
+
+@app.command()
+def deploy(  # noqa: PLR0913 - one option a service
+    *,
+    auth: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
+    products: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
+    sales: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
+    reports: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
+    live: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
+    ops_: Annotated[tuple[int, str], typer.Option("--ops", help=POOL)] = SAME,
+    pages: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
+) -> None:
+    """Change how many instances of each service the running system has, and who gets the next request. No request is dropped."""
+    from magasin.gateway.orders import NotDeployed, Order, give  # noqa: PLC0415 - the other commands start without it
+    from magasin.gateway.plan import BadPlan  # noqa: PLC0415 - the same
+
+    words = {"auth": auth, "products": products, "sales": sales, "reports": reports, "live": live, "ops": ops_, "pages": pages}
+    order = Order(services={name: f"{count} {algorithm}" for name, (count, algorithm) in words.items() if (count, algorithm) != SAME})
+    home = house.home_of(settings())
+    try:
+        if "gateway" not in state.running(home).children:
+            raise _fail("What runs here has no gateway. Start it with one: make run INSTANCES=2")
+        give(home, order)
+    except state.NotRunningError:
+        raise _fail("Nothing is running here. Start it: make run INSTANCES=2") from None
+    except (BadPlan, NotDeployed) as error:
+        raise _fail(f"Not deployed: {error}") from None
+    Console().print(f"Deployed: {order.words()}", highlight=False)
 
 
 @app.command()

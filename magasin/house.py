@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 WORKERS = ("stock-writer", "projector", "dead-letters", "outbound", "operator")
 API = "api"
+URL = "MAGASIN_URL"
 STOP_SECONDS = 20
 """Twice what the API and the workers give to the work at hand."""
 
@@ -49,11 +50,24 @@ def worker_command(name: str) -> tuple[str, ...]:
 
 def processes(settings: Settings, servers: Servers, memory: Memory) -> list[Child]:
     """The workers and the API. Their addresses are added to those of the servers."""
-    common = {**os.environ, **servers.addresses, "MAGASIN_ENV": settings.env, "MAGASIN_HOME": str(home_of(settings))}
-    children = [_worker(name, common, memory.port(f"{name}-probe"), servers) for name in WORKERS]
-    servers.addresses["MAGASIN_URL"] = base_url(settings)
-    env = {**common, "MAGASIN_HOST": settings.host, "MAGASIN_PORT": str(settings.port)}
-    return [*children, _child(API, api_command(), env, base_url(settings), stage=API_STAGE)]
+    servers.addresses[URL] = base_url(settings)
+    return [*workers(settings, servers, memory), api(settings, servers.addresses)]
+
+
+def workers(settings: Settings, servers: Servers, memory: Memory) -> list[Child]:
+    """One of each. Where each tells how it does is added to the addresses of the servers."""
+    common = _common(settings, servers.addresses)
+    return [_worker(name, common, memory.port(f"{name}-probe"), servers) for name in WORKERS]
+
+
+def api(settings: Settings, addresses: Mapping[str, str], name: str = API) -> Child:
+    """The API, or one of many instances of it, where the settings say that it listens."""
+    env = {**_common(settings, addresses), "MAGASIN_HOST": settings.host, "MAGASIN_PORT": str(settings.port)}
+    return _child(name, api_command(), env, base_url(settings), stage=API_STAGE)
+
+
+def _common(settings: Settings, addresses: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **addresses, "MAGASIN_ENV": settings.env, "MAGASIN_HOME": str(home_of(settings))}
 
 
 def _worker(name: str, common: Mapping[str, str], port: int, servers: Servers) -> Child:

@@ -14,6 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from infra.settings import Settings
 from magasin import house
+from magasin.gateway.entrance import Entrance, NoGateway
+from magasin.gateway.plan import Plan
 from magasin.home import LOOPBACK, AlreadyRunningError, Claim, Memory, NoFreePortError, Running, is_free
 from magasin.install import CannotInstallError, install
 from magasin.listening import listens
@@ -35,6 +37,7 @@ SPOKEN = {
 }
 """What a user knows by name; the others are parts of these."""
 
+GATEWAY_HINT = "make gateway"
 DEFAULT_PORTS = {DATABASE_URL: 5432, AMQP_URL: 5672, REDIS_URL: 6379}
 
 
@@ -61,8 +64,11 @@ def explained(console: Console) -> Iterator[None]:
     raise SystemExit(1)
 
 
-def run(settings: Settings, console: Console, *, demonstration: bool) -> None:
-    """Start everything, stay until Ctrl-C or SIGTERM, stop everything that was started. Raises SystemExit(1) on a failure."""
+def run(settings: Settings, console: Console, *, demonstration: bool, plan: Plan | None = None) -> None:
+    """Start everything, stay until Ctrl-C or SIGTERM, stop everything that was started. Raises SystemExit(1) on a failure.
+
+    With a `plan` many instances of the API stand behind a gateway; without, there is one, and it is what others talk to.
+    """
     home = house.home_of(settings)
     with explained(console):
         try:
@@ -70,7 +76,7 @@ def run(settings: Settings, console: Console, *, demonstration: bool) -> None:
         except AlreadyRunningError:
             raise CannotStartError(_already(home)) from None
         try:
-            asyncio.run(Run(settings, home, console, demonstration=demonstration).all())
+            asyncio.run(Run(settings, home, console, demonstration=demonstration, plan=plan).all())
         finally:
             claim.release()
 
@@ -84,8 +90,10 @@ def _already(home: Path) -> str:
 class Run:
     """One run, from the first check to the last stop."""
 
-    def __init__(self, settings: Settings, home: Path, console: Console, *, demonstration: bool) -> None:
+    def __init__(self, settings: Settings, home: Path, console: Console, *, demonstration: bool, plan: Plan | None = None) -> None:
         """Nothing is started yet."""
+        self._plan = plan
+        self._entrance: Entrance | None = None
         self._settings = settings
         self._home = home
         self._console = console
@@ -103,6 +111,8 @@ class Run:
         supervisor = Supervisor(self._home / "logs", self._remember)
         try:
             await self._start(supervisor)
+            if self._entrance:
+                await self._entrance.follow(self._done)
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             self._console.print("Stopping …")
@@ -127,7 +137,8 @@ class Run:
         await asyncio.to_thread(end_leftovers, self._home)
         servers = servers_for(self._home, os.environ)
         self._addresses = servers.addresses
-        children = house.processes(self._settings, servers, Memory.of(self._home))
+        memory = Memory.of(self._home)
+        children = self._children(supervisor, servers, memory)
         with self._console.status("Starting the servers …"):
             await _check_named(os.environ)
             for server in servers.children:
@@ -159,7 +170,27 @@ class Run:
         self._done("The database is up to date")
         for child in children:
             supervisor.start(child)
-        await asyncio.gather(*(self._ready(supervisor, child.name) for child in children))
+        await asyncio.gather(*(self._ready(supervisor, child.name) for child in children), self._open())
+
+    def _children(self, supervisor: Supervisor, servers: Servers, memory: Memory) -> list[Child]:
+        if self._plan is None:
+            return house.processes(self._settings, servers, memory)
+        children = house.workers(self._settings, servers, memory)
+        servers.addresses[house.URL] = house.base_url(self._settings)
+        self._entrance = Entrance(self._settings, servers.addresses, memory, supervisor)
+        return children
+
+    async def _open(self) -> None:
+        """The gateway, and the instances behind it."""
+        if self._plan is None or self._entrance is None:
+            return
+        try:
+            await self._entrance.open(self._plan)
+        except NoGateway:
+            message = f"Envoy, which stands in front of many instances, isn't here. Install it: {GATEWAY_HINT}"
+            raise CannotStartError(message) from None
+        names = {name for names in self._plan.instances().values() for name in names}
+        self._done(f"The gateway and {len(names)} instances of the API are ready")
 
     async def _ready(self, supervisor: Supervisor, name: str) -> None:
         await supervisor.ready(name)

@@ -24,10 +24,15 @@ class WontStopError(RuntimeError):
 
 def addresses(home: Path) -> dict[str, str]:
     """The addresses of the running system by environment variable. Raises NotRunningError."""
-    running = Running.of(home)
-    if running is None or not running.is_alive() or not running.addresses:
+    return running(home).addresses
+
+
+def running(home: Path) -> Running:
+    """What runs from this home. Raises NotRunningError."""
+    found = Running.of(home)
+    if found is None or not found.is_alive() or not found.addresses:
         raise NotRunningError
-    return running.addresses
+    return found
 
 
 def shell_assignments(variables: Mapping[str, str]) -> str:
@@ -41,11 +46,11 @@ def stop(home: Path) -> bool:
 
     What a killed supervisor has left behind is ended too. Raises WontStopError.
     """
-    running = Running.of(home)
-    if running is not None and running.is_alive():
-        signal_process(running.supervisor.pid, signal.SIGTERM)
+    found = Running.of(home)
+    if found is not None and found.is_alive():
+        signal_process(found.supervisor.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while is_alive(running.supervisor):
+        while is_alive(found.supervisor):
             if time.monotonic() > deadline:
                 raise WontStopError
             time.sleep(POLL_SECONDS)

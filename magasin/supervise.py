@@ -120,6 +120,15 @@ class Supervisor:
             await asyncio.sleep(READY_POLL_SECONDS)
         kept.was_ready = True
 
+    async def remove(self, name: str) -> None:
+        """End one child, politely and then by SIGKILL, and keep it running no longer."""
+        kept = self._kept.pop(name)
+        if kept.task:
+            kept.task.cancel()
+            await asyncio.gather(kept.task, return_exceptions=True)
+        await self._end(kept)
+        self._changed(self.running())
+
     def running(self) -> dict[str, Identity]:
         """The processes that run now, by name."""
         return {name: kept.identity for name, kept in self._kept.items() if kept.identity}
@@ -199,7 +208,7 @@ class Supervisor:
     async def _trim_logs(self) -> None:
         while True:
             await asyncio.sleep(LOG_CHECK_SECONDS)
-            for name in self._kept:
+            for name in list(self._kept):
                 trim(self.log_of(name))
 
 

@@ -1,0 +1,1 @@
+"""The one entrance in front of many instances: one plan, rendered for Kong and for Envoy."""
