@@ -84,6 +84,6 @@ def _tell_queues(connection: Connection, look: Look) -> None:
 
 
 def _tell_letters(connection: Connection) -> None:
-    found = {row.status: row.count for row in connection.execute(_LETTERS)}
+    found: dict[str, int] = {row[0]: row[1] for row in connection.execute(_LETTERS)}
     for status in STATUSES:
         metrics.dead_letters.labels(status).set(found.get(status, 0))
