@@ -1,5 +1,6 @@
 """How does a process reach PostgreSQL, and where do its tables register?"""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -22,6 +23,9 @@ NAMING = {
 }
 PREPARED_FROM = 5
 """The execution from which psycopg prepares a statement: its own default."""
+COPIED_ROWS = 5_000
+_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_SPECIAL = re.compile(r"[\\\t\n\r]")
 metadata = MetaData(naming_convention=NAMING)
 
 
@@ -107,6 +111,26 @@ def streamed(connection: Connection, statement: Statement, rows_at_once: int) ->
         cursor.execute(statement.sql, statement.parameters)
         while rows := cursor.fetchmany(rows_at_once):
             yield rows
+
+
+def copy_in(connection: Connection, table: str, columns: Sequence[Sequence[object]]) -> None:
+    """Add rows to a table, given column by column: texts, whole numbers, dates. Raises psycopg.Error.
+
+    The server takes the first rows while the next ones are being written.
+    """
+    written = [_written(column) for column in columns]
+    with _driver(connection).cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
+        for start in range(0, len(columns[0]), COPIED_ROWS):
+            rows = zip(*(column[start : start + COPIED_ROWS] for column in written), strict=True)
+            copy.write("\n".join(["\t".join(row) for row in rows]) + "\n")
+
+
+def _written(column: Sequence[Any]) -> Sequence[str]:
+    """The values of a column as COPY reads them. Text is nearly always good as it is; the rest comes again and again: written once."""
+    if isinstance(column[0], str):
+        return column if _SPECIAL.search("".join(column)) is None else [value.translate(_ESCAPED) for value in column]
+    written = {value: str(value) for value in set(column)}
+    return [written[value] for value in column]
 
 
 def ping(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from projections.measures import Measure
 from projections.report import REPORTS, CellReport
 from schemas.envelope import Recorded
 
-__all__ = ["PROJECTIONS", "Cells", "Key", "Measure", "Projection", "add_statement", "append_statement", "bump", "cell_table"]
+__all__ = ["PROJECTIONS", "Cells", "Key", "Measure", "Projection", "add_statement", "bump", "cell_table", "columns_of"]
 
 Key = tuple[Any, ...]
 Cells = dict[Key, list[int]]
@@ -78,20 +78,14 @@ def add_statement(increments: Mapping[Table, Cells], schema: str | None = None) 
     return Statement(_add_sql(tables, schema), _sent(sorted(increments[table].items()) for table in tables)) if tables else None
 
 
-def append_statement(increments: Mapping[Table, Cells], schema: str, prefix: str) -> Statement | None:
-    """Put increments down as they are, in tables without keys: those of another schema, whose names begin with `prefix`."""
-    tables = tuple(table for table, cells in increments.items() if cells)
-    return Statement(_append_sql(tables, schema, prefix), _sent(increments[table].items() for table in tables)) if tables else None
-
-
 def _sent(parts: Iterable[Collection[tuple[Key, Sequence[int]]]]) -> dict[str, str]:
-    """The cells of each table, column by column."""
-    sent: dict[str, str] = {}
-    for place, cells in enumerate(parts):
-        keys, amounts = zip(*cells, strict=True)
-        columns = [[each[number] for each in side] for side in (keys, amounts) for number in range(len(side[0]))]
-        sent |= {f"c{place}_{number}": _array(column) for number, column in enumerate(columns)}
-    return sent
+    return {f"c{place}_{number}": _array(column) for place, cells in enumerate(parts) for number, column in enumerate(columns_of(cells))}
+
+
+def columns_of(cells: Iterable[tuple[Key, Sequence[int]]]) -> list[list[Any]]:
+    """Cells column by column, in the order of their table's."""
+    keys, amounts = zip(*cells, strict=True)
+    return [[each[number] for each in side] for side in (keys, amounts) for number in range(len(side[0]))]
 
 
 def _array(values: Sequence[Any]) -> str:
@@ -109,15 +103,6 @@ def _array(values: Sequence[Any]) -> str:
 @cache
 def _add_sql(tables: tuple[Table, ...], schema: str | None) -> str:
     parts = [f"part_{place} AS ({_upsert(table, schema or table.schema, place)})" for place, table in enumerate(tables)]
-    return f"WITH {', '.join(parts)} SELECT 1"
-
-
-@cache
-def _append_sql(tables: tuple[Table, ...], schema: str, prefix: str) -> str:
-    parts = [
-        f"part_{place} AS (INSERT INTO {schema}.{prefix}{table.name} SELECT * FROM unnest({_arrays(table, place)}))"  # noqa: S608
-        for place, table in enumerate(tables)
-    ]
     return f"WITH {', '.join(parts)} SELECT 1"
 
 

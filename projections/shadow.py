@@ -15,10 +15,10 @@ from sqlalchemy import Column, Connection, MetaData, Table, text
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from infra import event_log
-from infra.database import together
+from infra.database import copy_in, together
 from infra.event_log import Stretch
 from infra.faults import printable
-from projections.base import Cells, Projection, add_statement, append_statement
+from projections.base import Cells, Projection, add_statement, columns_of
 from projections.checkpoint import ERROR_CHARACTERS, LIVE
 from projections.facts import Batch
 from projections.generations import schema_of
@@ -114,9 +114,9 @@ class Shadow:
     def fold(self, connection: Connection, places: Sequence[Place], most: int) -> int:
         """Fold the next slice, of at most about `most` events, into the tables of parts; how many events it had."""
         folded = self._folded(connection, places, most)
-        statement = append_statement(folded.cells, self.schema, PART)
-        if statement is not None:
-            together(connection, [statement])
+        for table, cells in folded.cells.items():
+            if cells:
+                copy_in(connection, f"{self.schema}.{PART}{table.name}", columns_of(cells.items()))
         self._move(connection, folded)
         return folded.events
 

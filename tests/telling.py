@@ -21,7 +21,7 @@ from infra.event_log import event_log, read, recorded
 from infra.settings import Settings
 from infra.topology import INTAKE, INTAKE_KEY
 from projections import PROJECTIONS
-from projections.checkpoint import checkpoint
+from projections.checkpoint import LIVE, checkpoint
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, encode_accepted, fingerprint, join
 from stock.chapter import Incoming
 from stock.record import Result, check, record
@@ -265,8 +265,9 @@ def cells(engine: Engine, stores: Sequence[str] | None = None) -> dict[str, list
 
 
 def marks(engine: Engine, stores: Sequence[str] | None = None) -> dict[tuple[str, str], tuple[int, str]]:
-    """How far each projection is in each store, and its state."""
-    return {(row.projection, row.store_id): (row.seq, row.state) for row in _rows(engine, checkpoint, stores)}
+    """How far each live projection is in each store, and its state."""
+    rows = (row for row in _rows(engine, checkpoint, stores) if row.generation == LIVE)
+    return {(row.projection, row.store_id): (row.seq, row.state) for row in rows}
 
 
 def _rows(engine: Engine, table: Table, stores: Sequence[str] | None) -> Sequence[Row[Any]]:

@@ -5,11 +5,13 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 import pytest
 from sqlalchemy import Engine, Table, select, text
 
 from infra.audit import audit_log
+from infra.database import copy_in
 from infra.faults import is_transient
 from infra.pauses import Target
 from operations import job, job_orders, pauses, rebuild, swap
@@ -428,6 +430,17 @@ def test_a_rate_holds_slices_to_what_was_asked_for(engine: Engine) -> None:
     found = started(engine)
     done = [Rebuild(engine).move(seen(engine, found), 2).done for _ in range(3)]
     assert all(0 < each <= 2 for each in done)
+
+
+def test_rows_are_copied_whatever_stands_in_them(engine: Engine) -> None:
+    texts = ["plain", "", "back\\slash", "\\N", "\\.", "a\tb", "a\nb", "a\rb", "é \u2028 ☃"]
+    days = [date(2026, 1, 1 + place) for place in range(len(texts))]
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TEMP TABLE copied (name text, day date, amount bigint)"))
+        copy_in(connection, "copied", [texts, days, range(-4, 5)])
+        copy_in(connection, "copied", [["again"], [date(1, 1, 1)], [2**62]])
+        found = connection.execute(text("SELECT * FROM copied ORDER BY day")).all()
+    assert [tuple(row) for row in found] == [("again", date(1, 1, 1), 2**62), *zip(texts, days, range(-4, 5), strict=True)]
 
 
 def test_each_projection_has_a_schema_of_its_own() -> None:
