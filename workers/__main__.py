@@ -238,7 +238,7 @@ def main(name: str) -> int:
     """Run one worker in this process."""
     config = settings()
     configure(config.worker_name or name, config.log_level)
-    if name == outbound.NAME:
+    if name in {outbound.NAME, operator.NAME}:
         os.nice(outbound.NICENESS)
     worker = OperatorProcess(config) if name == operator.NAME else Worker(name, config)
     garbage.settle()
