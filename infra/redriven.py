@@ -5,7 +5,7 @@ handles the message says what came of it: in the transaction that parks it again
 Both can come twice; the first word counts.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -58,8 +58,8 @@ _SETTLED = text("""
             WHEN l.event_id = ANY(CAST(:conflicts AS uuid[])) THEN 'conflict'
             WHEN e.event_id IS NULL THEN 'handled'
             ELSE e.outcome END
-        FROM unnest(CAST(:letters AS uuid[]), CAST(:redrives AS uuid[])) AS mark(letter_id, redrive_id)
-        JOIN dead_letter l ON l.id = mark.letter_id
+        FROM unnest(CAST(:letters AS uuid[]), CAST(:redrives AS uuid[]), CAST(:bodies AS bytea[])) AS mark(letter_id, redrive_id, body)
+        JOIN dead_letter l ON l.id = mark.letter_id AND position(l.payload in mark.body) > 0
         LEFT JOIN event_log e ON e.event_id = l.event_id
         WHERE i.letter_id = mark.letter_id AND i.redrive_id = mark.redrive_id AND i.state <> 'settled'
         RETURNING i.letter_id
@@ -103,10 +103,16 @@ def failed_again(connection: Connection, mark: Mark, failure: Mapping[str, Any])
     return True
 
 
-def settle(connection: Connection, marks: Iterable[Mark], conflicts: Collection[UUID] = ()) -> None:
-    """Note that messages with these marks were handled, as far as nobody noted that they failed. `conflicts`: ids used for something else.
+def settle(connection: Connection, handled: Sequence[tuple[Mark, bytes]], conflicts: Collection[UUID] = ()) -> None:
+    """Note that messages with these marks and bodies were handled, as far as nobody noted that they failed.
 
-    What became of them is what the log says: recorded, or refused by a rule.
+    What became of them is what the log says: recorded, or refused by a rule. `conflicts` are ids that stand for something else there.
+    A message that doesn't hold its letter settles nothing.
     """
-    letters, redrives = zip(*marks, strict=True)
-    connection.execute(_SETTLED, {"letters": list(letters), "redrives": list(redrives), "conflicts": list(conflicts)})
+    asked = {
+        "letters": [mark.letter_id for mark, _ in handled],
+        "redrives": [mark.redrive_id for mark, _ in handled],
+        "bodies": [body for _, body in handled],
+        "conflicts": list(conflicts),
+    }
+    connection.execute(_SETTLED, asked)

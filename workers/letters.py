@@ -55,10 +55,10 @@ def letter(  # noqa: PLR0913 - what is known of a failure, each part by its name
 
 def note_redriven(engine: Engine, deliveries: Sequence[Delivery], conflicts: Collection[UUID] = ()) -> None:
     """Note what became of those deliveries that were dead letters and were sent back. Called when all of them are settled or parked."""
-    marks = [mark for delivery in deliveries if (mark := mark_of(delivery.headers)) is not None]
-    if marks:
+    handled = [(mark, delivery.body) for delivery in deliveries if (mark := mark_of(delivery.headers)) is not None]
+    if handled:
         with engine.begin() as connection:
-            settle(connection, marks, conflicts)
+            settle(connection, handled, conflicts)
 
 
 def _uuid(value: object) -> UUID | None:

@@ -60,6 +60,7 @@ class Operator:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), LOOK_SECONDS)
         finally:
+            self.stop()
             listening.cancel()
             await asyncio.gather(listening, *self._works.values(), return_exceptions=True)
 

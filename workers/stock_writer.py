@@ -104,8 +104,8 @@ class StockWriter:
 
     def settle(self, deliveries: Sequence[Delivery]) -> Settled:
         """Everything that happens in the database, in transactions of at most `batch_events` events."""
-        deliveries, rests = unpacked(deliveries)
-        incoming, letters = _opened(deliveries)
+        first, rests = unpacked(deliveries)
+        incoming, letters = _opened(first)
         self._park(letters)
         settled = Settled(rests=rests)
         for chunk in chunks(incoming, self._batch_events):

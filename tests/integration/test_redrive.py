@@ -249,6 +249,12 @@ def test_a_mark_that_nobody_put_there_hides_no_letter(branch: Branch) -> None:
     both = fails(branch, branch.told(sale(("pear", 1))), **Mark(first["id"], uuid4()).headers())
     assert len(both) == 2
     assert len(fails(branch, branch.told(sale(("pear", 2))), **{"magasin-letter": "nonsense", "magasin-redrive": "more"})) == 3
+    redrive_id = begun(branch)
+    for store_id in (branch.store_id, Branch(branch.engine).opened().store_id):
+        other = told(sale(("fig", 1)), store_id=store_id)
+        fails(branch, other, **Mark(first["id"], redrive_id).headers())
+    assert {each["state"] for each in items(branch.engine, redrive_id)} == {"waiting"}
+    assert [each["status"] for each in letters(branch.engine)] == ["waiting"] * 4
 
 
 def test_what_the_broker_gave_up_on_its_way_back_waits_again(branch: Branch) -> None:
