@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from infra.event_log import event_log, recorded, store_head
@@ -52,6 +52,14 @@ class Cursor(NamedTuple):
 
     store_id: str = ""
     seq: int = 0
+
+
+class Head(NamedTuple):
+    """The end of a store's log."""
+
+    store_id: str
+    seq: int
+    recorded_at: datetime
 
 
 class Window(NamedTuple):
@@ -99,18 +107,19 @@ def _meant(stretch: Stretch, places: Window) -> Sequence[ColumnElement[bool]]:
     return found
 
 
-def _head(connection: Connection, stretch: Stretch, cursor: Cursor) -> Row[Any] | None:
+def _head(connection: Connection, stretch: Stretch, cursor: Cursor) -> Head | None:
     """The next store that has anything after the cursor."""
     head = store_head.c
     follows = or_(head.store_id > cursor.store_id, and_(head.store_id == cursor.store_id, head.seq > cursor.seq))
     wanted = [follows, head.seq > 0] + ([head.store_id == stretch.store_id] if stretch.store_id is not None else [])
-    return connection.execute(select(head.store_id, head.seq, head.recorded_at).where(*wanted).order_by(head.store_id).limit(1)).first()
+    row = connection.execute(select(head.store_id, head.seq, head.recorded_at).where(*wanted).order_by(head.store_id).limit(1)).first()
+    return None if row is None else Head(row.store_id, row.seq, row.recorded_at)
 
 
-def _before(connection: Connection, head: Row[Any], at: datetime) -> int:
+def _before(connection: Connection, head: Head, at: datetime) -> int:
     """How many events of the store were recorded before that instant: the place of the last of them."""
     if head.recorded_at < at:
-        return int(head.seq)
+        return head.seq
     log = event_log.c
 
     def recorded_at(seq: int) -> datetime:
