@@ -127,6 +127,8 @@ class System:
     processes: dict[str, Running]
     engine: Engine
     _clients: list[httpx2.Client] = field(default_factory=list)
+    probes: Mapping[str, str] = field(default_factory=dict)
+    """Where each worker tells how it does."""
 
     @property
     def tokens(self) -> Tokens:
@@ -361,7 +363,7 @@ def system(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
             processes[name].ready(f"http://{LOOPBACK}:{port}")
         engine = engine_for(settings, name="test-system")
         stack.callback(engine.dispose)
-        found = System(url, settings, processes, engine)
+        found = System(url, settings, processes, engine, probes={name: f"{LOOPBACK}:{port}" for name, port in probes.items()})
         stack.callback(found.close)
         yield found
 
