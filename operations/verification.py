@@ -16,9 +16,9 @@ from operations.verify import Verdict, verify
 from operations.verify_chain import CHAIN, added, compare, pieces
 
 KIND: Final = "verification"
-STEP_EVENTS: Final = 5_000
+STEP_EVENTS: Final = 2_000
 """Of small stores together; a store is always looked at in one step, however long its log is."""
-MOST_STORES: Final = 50
+MOST_STORES: Final = 20
 _TOTAL = text("SELECT coalesce(sum(seq), 0) FROM store_head WHERE CAST(:store_id AS text) IS NULL OR store_id = :store_id")
 _STORES = text("""
     SELECT store_id, seq FROM store_head
