@@ -24,6 +24,8 @@ const LEVELS = "levels";
 
 /** The levels of one store. */
 export class Levels {
+  /** When all of them were last asked for, in milliseconds since 1970; 0 before. */
+  askedAt = 0;
   private bySku = new Map<string, Level>();
 
   constructor(

@@ -21,7 +21,6 @@ const MOST_UNDECIDED = 20;
 
 let opening: Promise<void> | null = null;
 let sync: Sync | null = null;
-let levelsAt = 0;
 
 /** Open the till once; a page that comes back finds it open. */
 export function openTill(): Promise<void> {
@@ -57,7 +56,6 @@ export async function moveTo(store: Store): Promise<void> {
   if (works.value === null) return;
   choose(store);
   await stand(works.value, store);
-  levelsAt = 0;
   void refresh(works.value);
 }
 
@@ -92,9 +90,19 @@ async function place(made: Works, shops: readonly Store[]): Promise<void> {
   till.shops = shops;
   const there = shops.find((store) => store.store_id === till.store?.store_id);
   const store = there ?? chosen(shops);
-  if (store === null) return;
+  if (store === null) {
+    till.store = null;
+    return;
+  }
   if (there === undefined) await stand(made, store);
   else till.store = store;
+}
+
+/** Somebody else stands at the till: in a shop of theirs. */
+async function change(made: Works): Promise<void> {
+  till.placed = false;
+  await place(made, await shopsKnown(made.storage));
+  await refresh(made);
 }
 
 async function readCatalogue(catalogue: Catalogue): Promise<boolean> {
@@ -118,8 +126,8 @@ async function readCatalogue(catalogue: Catalogue): Promise<boolean> {
 
 async function readLevels(made: Works): Promise<void> {
   const { levels } = made;
-  if (levels.store === "" || Date.now() - levelsAt < LEVELS_MS) return;
-  levelsAt = Date.now();
+  if (levels.store === "" || Date.now() - levels.askedAt < LEVELS_MS) return;
+  levels.askedAt = Date.now();
   try {
     for await (const told of allLevels(levels.store)) {
       if (made.levels !== levels) return;
@@ -128,7 +136,7 @@ async function readLevels(made: Works): Promise<void> {
     }
     await levels.keep();
   } catch {
-    levelsAt = 0;
+    levels.askedAt = 0;
   }
 }
 
@@ -173,6 +181,7 @@ function follow(made: Works): void {
     void refresh(made);
   });
   watch(signIns, () => void refresh(made));
+  watch(() => who.value?.username, (now) => now !== undefined && void change(made));
   onChanged(({ stores }) => {
     if (stores.some((each) => each.store_id === till.store?.store_id)) void lookAtCart();
   });
