@@ -94,3 +94,17 @@ export const createClientConfig: CreateClientConfig = (given) => ({
 
 /** A header that makes a command wait for its outcome: `{ headers: WAIT }` answers 201 recorded or throws 409. */
 export const WAIT = { Prefer: "wait=10" } as const;
+
+export interface PageOf<Row> {
+  items: Row[];
+  meta: Record<string, unknown>;
+  /** Where the following page is; null after the last. */
+  next: string | null;
+}
+
+/** Reads one page of a list, with the way to the following one. */
+export async function readPage<Row>(path: string, signal?: AbortSignal): Promise<PageOf<Row>> {
+  const answer = await send(new Request(new URL(path, location.origin), { signal }));
+  const body = (await answer.json()) as Omit<PageOf<Row>, "next">;
+  return { ...body, next: /<([^>]+)>;\s*rel="?next"?/.exec(answer.headers.get("Link") ?? "")?.[1] ?? null };
+}
