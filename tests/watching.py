@@ -62,11 +62,11 @@ def prometheus(targets: Mapping[str, str], folder: Path) -> Iterator[Prometheus]
     with ExitStack() as stack:
         gateway = stack.enter_context(secure_server(folder))
         blackbox = [program("prometheus-blackbox-exporter"), f"--config.file={COMPOSE / 'blackbox' / 'blackbox.yml'}"]
-        stack.enter_context(_running([*blackbox, f"--web.listen-address={LOOPBACK}:{exporter}"], folder / "blackbox.log"))
+        stack.enter_context(running([*blackbox, f"--web.listen-address={LOOPBACK}:{exporter}"], folder / "blackbox.log"))
         config = _configured(targets, folder / "prometheus", exporter=exporter, gateway=gateway)
         command = [program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
-        stack.enter_context(_running([*command, f"--web.listen-address={LOOPBACK}:{port}"], folder / "prometheus.log"))
-        _await(f"http://{LOOPBACK}:{port}/-/ready", folder / "prometheus.log")
+        stack.enter_context(running([*command, f"--web.listen-address={LOOPBACK}:{port}"], folder / "prometheus.log"))
+        awaited(f"http://{LOOPBACK}:{port}/-/ready", folder / "prometheus.log")
         yield Prometheus(f"http://{LOOPBACK}:{port}")
 
 
@@ -91,7 +91,8 @@ def _configured(targets: Mapping[str, str], folder: Path, *, exporter: int, gate
 
 
 @contextmanager
-def _running(command: list[str], log: Path) -> Iterator[None]:
+def running(command: list[str], log: Path) -> Iterator[None]:
+    """A block in which that program runs."""
     with log.open("wb") as output:
         process = subprocess.Popen(dying_with_parent(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
@@ -101,7 +102,8 @@ def _running(command: list[str], log: Path) -> Iterator[None]:
         process.wait(START_SECONDS)
 
 
-def _await(url: str, log: Path) -> None:
+def awaited(url: str, log: Path) -> None:
+    """Return when that address answers; fail with the end of the log when it doesn't."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
