@@ -188,18 +188,21 @@ def test_what_nobody_knows_cant_wait_and_the_attempt_is_noted(
         assert holding(connection) == []
 
 
-def test_what_stalled_stays_stalled_whatever_waits_and_goes_on(branch: Branch, engine: Engine) -> None:
+def test_what_stalled_stays_stalled_until_somebody_lets_it_try_again(branch: Branch, engine: Engine) -> None:
     with engine.begin() as connection:
         checkpoint.stall(connection, DAILY, branch.store_id, len(branch.log) + 1, "ValueError: a bug\n\nTraceback …")
     pause(engine)
-    resume(engine)
     assert places(branch)[DAILY][1] == "stalled"
     with engine.connect() as connection:
         (told,) = [each for each in progress.projections(connection, holding(connection)) if each["name"] == DAILY]
     mine = [each for each in told["stalled"] if each["store_id"] == branch.store_id]
     assert [(each["seq"], each["error"]) for each in mine] == [(len(branch.log) + 1, "ValueError: a bug")]
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE checkpoint SET state = 'live', error = NULL, failed_seq = NULL WHERE state = 'stalled'"))
+    resume(engine, DAILY, Branch(engine).opened().store_id)
+    assert places(branch)[DAILY][1] == "stalled"
+    resume(engine, DAILY, branch.store_id)
+    assert places(branch)[DAILY][1] == "paused"
+    resume(engine)
+    assert places(branch)[DAILY][1] == "live"
 
 
 def test_pauses_come_and_go_under_projectors_at_work_and_nothing_is_missed(branch: Branch, engine: Engine) -> None:
