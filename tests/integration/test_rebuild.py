@@ -68,7 +68,7 @@ def seen(engine: Engine, found: Job) -> Job:
 
 
 def started(engine: Engine, name: str = NAME) -> Job:
-    return rebuild.start(engine, name, **WHO)
+    return rebuild.start(engine, name, by=WHO["by"], reason=WHO["reason"])
 
 
 def ready(engine: Engine, name: str = NAME) -> Job:
