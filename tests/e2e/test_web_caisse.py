@@ -47,12 +47,18 @@ def wire(system: System) -> Iterator[Wire]:
 
 @dataclass
 class Product:
-    """Something to sell, with a barcode of its own."""
+    """Something to sell, with a barcode of its own, and a mark by which it is found among what other tests sell."""
 
     name: str
     price: str
     sku: str = field(default_factory=lambda: f"T-{secrets.token_hex(5)}")
     barcode: str = field(default_factory=lambda: str(secrets.randbelow(9 * 10**12) + 10**12))
+    mark: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def label(self) -> str:
+        """What the till calls it, in French."""
+        return f"{self.name} {self.mark}"
 
 
 @dataclass
@@ -82,7 +88,8 @@ class Till:
 
     def sign_in(self) -> None:
         """Open the till for the first time, until it can be opened without a line as well."""
-        self.page.goto(f"{self.url}/caisse")
+        if "/connexion" not in self.page.url:
+            self.page.goto(f"{self.url}/caisse")
         self.page.locator("[autocomplete=username]").fill(self.username)
         self.page.locator("[autocomplete=current-password]").fill(PASSPHRASE)
         self.page.keyboard.press("Enter")
@@ -146,6 +153,14 @@ class Stand:
         return self.shop.read(f"stores/{self.shop.store_id}/sales/{sale['sale_id']}")
 
 
+def cashier_of(shop: Shop) -> str:
+    """The name of a new cashier of that shop."""
+    name = f"c-{secrets.token_hex(6)}"
+    account = {"username": name, "password": PASSPHRASE, "role": "caissier", "stores": [shop.store_id]}
+    assert shop.http.post("/api/v2/users", json=account).status_code == 201
+    return name
+
+
 @pytest.fixture
 def stand(system: System, wire: Wire, browser: Browser) -> Iterator[Stand]:
     """A till that a cashier has just opened, in a shop of its own."""
@@ -161,15 +176,13 @@ class open_stand:  # noqa: N801 - used as a function
         products = Product("Café moulu", "7.49"), Product("Crème brûlée", "2.98")
         for each in products:
             body = {
-                "name": {"fr": each.name, "en": f"EN {each.name}"},
+                "name": {"fr": each.label, "en": f"EN {each.label}"},
                 "category": {"fr": "Épicerie", "en": "Grocery"},
                 "price": each.price,
             }
             answer = shop.http.put(f"/api/v2/products/{each.sku}", json={**body, "barcode": each.barcode}, headers={"Prefer": "wait=10"})
             assert answer.status_code == 201, answer.text
-        cashier = f"c-{secrets.token_hex(6)}"
-        body = {"username": cashier, "password": PASSPHRASE, "role": "caissier", "stores": [shop.store_id]}
-        assert shop.http.post("/api/v2/users", json=body).status_code == 201
+        cashier = cashier_of(shop)
         self.context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 800})
         self.context.set_default_timeout(PATIENCE_MS)
         self.stand = Stand(shop, Till(self.context, self.context.new_page(), wire.url, cashier), *products)
@@ -184,7 +197,7 @@ class open_stand:  # noqa: N801 - used as a function
 
 def test_a_sale_by_keyboard_is_recorded_with_its_number_and_what_was_given(stand: Stand) -> None:
     till = stand.till
-    till.page.keyboard.type("creme bru")
+    till.page.keyboard.type(f"creme bru {stand.cream.mark}")
     expect(till.page.get_by_role("row").first).to_contain_text("Crème brûlée")
     till.page.keyboard.press("Enter")
     till.scan(f"2*{stand.coffee.barcode}")
@@ -219,7 +232,7 @@ def test_what_is_sold_offline_goes_in_order_and_once_also_after_the_page_was_clo
         till.reopen()
         expect(till.lines).to_have_count(1)
         till.pay()
-        till.page.keyboard.type("brulee")
+        till.page.keyboard.type(f"brulee {stand.cream.mark}")
         expect(till.page.get_by_role("row").first).to_contain_text("Crème brûlée")
         till.page.keyboard.press("Enter")
         till.pay()
@@ -286,11 +299,11 @@ def take_back_and_ask_for_more(stand: Stand, wire: Wire) -> None:
         till.page.keyboard.press("F4")
         till.dialog.get_by_role("button", name=number).click()
         till.button("Retour d’articles").click()
-        till.button("Un de plus à retourner : Café moulu").click()
+        till.button(f"Un de plus à retourner : {stand.coffee.label}").click()
         till.button("Valider le retour").click()
-        expect(till.dialog.locator(".after")).to_contain_text("2 × Café moulu")
+        expect(till.dialog.locator(".after")).to_contain_text(f"2 × {stand.coffee.label}")
         till.page.keyboard.press("Escape")
-        till.page.keyboard.type("moulu")
+        till.page.keyboard.type(f"moulu {stand.coffee.mark}")
         till.page.keyboard.press("F7")
         till.button("Demander").click()
         expect(till.pill).to_have_text("Hors ligne – 2 opérations en attente")
@@ -302,7 +315,7 @@ def take_back_and_ask_for_more(stand: Stand, wire: Wire) -> None:
     assert [(each["sku"], each["requested"]) for each in asked["lines"]] == [(stand.coffee.sku, 10)]
 
 
-def test_a_session_that_ended_keeps_the_cart(system: System, wire: Wire, browser: Browser) -> None:
+def test_a_session_that_ended_keeps_the_cart_and_who_signs_in_next_stands_elsewhere(system: System, wire: Wire, browser: Browser) -> None:
     with open_stand(system, wire, browser, locale="en-CA") as stand:
         till = stand.till
         till.scan(stand.coffee.barcode)
@@ -313,10 +326,19 @@ def test_a_session_that_ended_keeps_the_cart(system: System, wire: Wire, browser
         again.fill(PASSPHRASE)
         till.page.keyboard.press("Enter")
         expect(till.field).to_be_focused()
-        expect(till.lines).to_contain_text("EN Café moulu")
+        expect(till.lines).to_contain_text(f"EN {stand.coffee.label}")
         till.pay()
         expect(till.pill).to_have_text("Online")
         assert stand.settled(1)[0]["total"] == "7.49"
+
+        elsewhere = Stand(system.open_store(), till, stand.coffee, stand.cream)
+        till.username = cashier_of(elsewhere.shop)
+        till.page.get_by_role("button", name=re.compile("^Account")).click()
+        till.page.get_by_role("button", name="Sign out").click()
+        till.page.wait_for_url("**/connexion**")
+        till.sign_in()
+        till.ring(stand.cream.barcode)
+        assert elsewhere.settled(1)[0]["total"] == "2.98"
 
 
 def ended(stand: Stand, form: Locator) -> bool:
