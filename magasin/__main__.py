@@ -20,7 +20,7 @@ app.add_typer(ops.app, name="ops")
 FAILED = 1
 SAME = (0, "")
 """A service that isn't named."""
-POOL = "Instances, and rr, lc, hash, weighted or weighted:3,2,1 (default: 1 rr)."
+POOL = "Instances, and rr, lc, hash, weighted or weighted:3,2,1; what is not named shares one instance."
 
 
 def _errors() -> Console:

@@ -143,7 +143,7 @@ def _cluster(service: Service, algorithm: Algorithm, targets: Sequence[Target]) 
         "ignore_health_on_host_removal": True,
         "health_checks": [
             {
-                "timeout": "2s",
+                "timeout": "5s",
                 "interval": "2s",
                 "interval_jitter": "0.2s",
                 "no_traffic_interval": "2s",
@@ -160,8 +160,8 @@ def _cluster(service: Service, algorithm: Algorithm, targets: Sequence[Target]) 
             "max_ejection_time": "10s",
             "max_ejection_percent": 100,
         },
-        # With fewer than that share of them healthy Envoy would use the dead ones, too.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # When all of them look sick (a machine that has no time answers no question in time), any of them is better than a refusal.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "circuit_breakers": {"thresholds": [{"max_connections": 4_096, "max_pending_requests": 4_096, "max_requests": 4_096}]},
     }
 

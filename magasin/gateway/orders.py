@@ -23,7 +23,7 @@ class NotDeployed(RuntimeError):
 
 
 class Order(BaseModel):
-    """Services with their pools in words (``{"sales": "5 hash"}``); those that aren't named get `rest`."""
+    """Services with their pools in words (``{"sales": "5 hash"}``); those that aren't named share `rest`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

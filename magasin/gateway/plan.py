@@ -93,16 +93,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The pool of every service, by the service's name. `shared`: they are all the same instances."""
+    """The pool of every service, by the service's name. `own` are the services with instances of their own; the others share theirs."""
 
     pools: Mapping[str, Pool]
-    shared: bool = False
+    own: frozenset[str] = frozenset()
 
     def instances(self) -> dict[str, list[str]]:
-        """The names of each service's instances: api-1, api-2 … where all share them, else those of the service (sales-1 …)."""
+        """The names of each service's instances: sales-1, sales-2 … of those that have their own, and api-1, api-2 … of the others."""
         return {
-            service.name: [f"{'api' if self.shared else service.name}-{place + 1}" for place in range(own.instances)]
-            for service, own in self.services()
+            service.name: [f"{service.name if service.name in self.own else 'api'}-{place + 1}" for place in range(pool.instances)]
+            for service, pool in self.services()
         }
 
     def services(self) -> Iterator[tuple[Service, Pool]]:
@@ -113,18 +113,19 @@ class Plan:
 def shared(words: str) -> Plan:
     """The same instances for every service, from words such as ``"5 lc"``. Raises BadPlan."""
     one = pool(words)
-    return Plan({service.name: one for service in SERVICES}, shared=True)
+    return Plan({service.name: one for service in SERVICES})
 
 
 def asked(words: Mapping[str, str], rest: Pool) -> Plan:
-    """A plan from words such as ``{"sales": "5 hash", "reports": "3 weighted:5,3,1"}``; services that aren't named get `rest`.
+    """A plan from words such as ``{"sales": "5 hash", "reports": "3 weighted:5,3,1"}``; services that aren't named share `rest`.
 
     Raises BadPlan with what is wrong.
     """
     unknown = sorted(set(words) - {service.name for service in SERVICES})
     if unknown:
         raise BadPlan(f"no service is called {', '.join(unknown)}")
-    return Plan({service.name: pool(words[service.name]) if service.name in words else rest for service in SERVICES})
+    pools = {service.name: pool(words[service.name]) if service.name in words else rest for service in SERVICES}
+    return Plan(pools, frozenset(words))
 
 
 def pool(words: str) -> Pool:

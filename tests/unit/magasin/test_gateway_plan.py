@@ -45,6 +45,7 @@ def test_words_make_a_plan_and_what_is_not_named_gets_the_rest(plan: Plan) -> No
         "pages": (1, "rr"),
     }
     assert plan.instances()["products"] == ["products-1", "products-2", "products-3"]
+    assert plan.instances()["ops"] == plan.instances()["live"] == ["api-1"]
 
 
 def test_shared_instances_are_the_same_for_every_service() -> None:
