@@ -106,7 +106,8 @@ class Desk:
         if not sys.stdin.isatty():
             self.err.print(f"{question} Say --yes: nobody is here to ask.", style="bold red")
             raise typer.Exit(USAGE)
-        typer.confirm(question, abort=True, err=True)
+        if not typer.confirm(question, err=True):
+            raise typer.Exit(USAGE)
 
     def watch(self, path: str, started: Json, *, stay: bool, show: Callable[[Json], None]) -> Json:
         """Follow a job to its end with a progress bar, and say by the exit code how it ended; as it was seen last."""
