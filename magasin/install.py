@@ -57,9 +57,10 @@ def install(packages: Sequence[str], run: Runner = apt) -> None:
     with replaced(POLICY, NOTHING_STARTS, mode=0o755), replaced(CLUSTER_DROP_IN, "create_main_cluster = false\n", mode=0o644):
         run(("apt-get", *waiting, "-q", "update"), environment)
         run(("apt-get", *waiting, "-q", "-y", "--no-install-recommends", "install", *packages), environment)
-    if shutil.which("systemctl"):
+    units = [UNITS[package] for package in packages if package in UNITS]
+    if units and shutil.which("systemctl"):
         # Only what was installed just now: it was nobody's service before.
-        run(("systemctl", "disable", *(UNITS[package] for package in packages)), environment)
+        run(("systemctl", "disable", *units), environment)
 
 
 @contextmanager

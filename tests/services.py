@@ -194,9 +194,10 @@ def _tell(folder: Path, origin: Source, addresses: dict[str, str]) -> None:
 
 def prepare() -> None:
     """Install what a test run would miss. Exits with what to do when that can't be done."""
-    if source() == "private" and missing(os.environ):
+    packages = [*(missing(os.environ) if source() == "private" else ()), *(() if shutil.which("chromium") else ("chromium",))]
+    if packages:
         try:
-            install(missing(os.environ))
+            install(packages)
         except CannotInstallError as error:
             sys.exit(str(error))
 
