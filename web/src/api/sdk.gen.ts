@@ -2,7 +2,7 @@
 
 import { type Client, type ClientMeta, type Options as Options2, type RequestResult, type TDataShape, urlSearchParamsBodySerializer } from './client';
 import { client } from './client.gen';
-import type { AdjustStockData, AdjustStockErrors, AdjustStockResponses, ApproveRestockData, ApproveRestockErrors, ApproveRestockResponses, CancelRestockData, CancelRestockErrors, CancelRestockResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, ChangeWebhookData, ChangeWebhookErrors, ChangeWebhookResponses, CountStockData, CountStockErrors, CountStockResponses, CreateUserData, CreateUserErrors, CreateUserResponses, CreateWebhookData, CreateWebhookErrors, CreateWebhookResponses, DefineProductData, DefineProductErrors, DefineProductResponses, DefineStoreData, DefineStoreErrors, DefineStoreResponses, ExplainFigureData, ExplainFigureErrors, ExplainFigureResponses, FollowData, FollowErrors, FollowResponses, HealthzData, HealthzErrors, HealthzResponses, ImportProductsData, ImportProductsErrors, ImportProductsResponses, ImportStockCountsData, ImportStockCountsErrors, ImportStockCountsResponses, ImportStoresData, ImportStoresErrors, ImportStoresResponses, JwksData, JwksErrors, JwksResponses, ListAuditLogData, ListAuditLogErrors, ListAuditLogResponses, ListCasesData, ListCasesErrors, ListCasesResponses, ListConsumersData, ListConsumersErrors, ListConsumersResponses, ListCountsData, ListCountsErrors, ListCountsResponses, ListDeliveriesData, ListDeliveriesErrors, ListDeliveriesResponses, ListMovementsData, ListMovementsErrors, ListMovementsResponses, ListProjectionsData, ListProjectionsErrors, ListProjectionsResponses, ListQueuesData, ListQueuesErrors, ListQueuesResponses, ListReportsData, ListReportsErrors, ListReportsResponses, ListRestocksData, ListRestocksErrors, ListRestocksResponses, ListSalesData, ListSalesErrors, ListSalesResponses, ListStockData, ListStockErrors, ListStockResponses, ListStoresData, ListStoresErrors, ListStoresResponses, ListSuggestionsData, ListSuggestionsErrors, ListSuggestionsResponses, ListUsersData, ListUsersErrors, ListUsersResponses, ListWebhooksData, ListWebhooksErrors, ListWebhooksResponses, MeData, MeErrors, MeResponses, PauseConsumerData, PauseConsumerErrors, PauseConsumerResponses, PauseProjectionData, PauseProjectionErrors, PauseProjectionResponses, ReadyzData, ReadyzErrors, ReadyzResponses, ReceiveDeliveryData, ReceiveDeliveryErrors, ReceiveDeliveryResponses, ReceiveRestockData, ReceiveRestockErrors, ReceiveRestockResponses, RecordSaleData, RecordSaleErrors, RecordSaleResponses, RecordSalesData, RecordSalesErrors, RecordSalesResponses, RejectRestockData, RejectRestockErrors, RejectRestockResponses, RemoveWebhookData, RemoveWebhookErrors, RemoveWebhookResponses, RenewData, RenewErrors, RenewResponses, ReportConsolidatedData, ReportConsolidatedErrors, ReportConsolidatedResponses, ReportDailySalesData, ReportDailySalesErrors, ReportDailySalesResponses, ReportHourlySalesData, ReportHourlySalesErrors, ReportHourlySalesResponses, ReportLowStockData, ReportLowStockErrors, ReportLowStockResponses, ReportShrinkageData, ReportShrinkageErrors, ReportShrinkageResponses, ReportStockValuationData, ReportStockValuationErrors, ReportStockValuationResponses, ReportStorePerformanceData, ReportStorePerformanceErrors, ReportStorePerformanceResponses, ReportTillsData, ReportTillsErrors, ReportTillsResponses, ReportTopProductsData, ReportTopProductsErrors, ReportTopProductsResponses, RequestRestockData, RequestRestockErrors, RequestRestockResponses, ResolveCaseData, ResolveCaseErrors, ResolveCaseResponses, ResumeConsumerData, ResumeConsumerErrors, ResumeConsumerResponses, ResumeProjectionData, ResumeProjectionErrors, ResumeProjectionResponses, RetryDeliveryData, RetryDeliveryErrors, RetryDeliveryResponses, ReturnGoodsData, ReturnGoodsErrors, ReturnGoodsResponses, RotateSecretData, RotateSecretErrors, RotateSecretResponses, SearchProductsData, SearchProductsErrors, SearchProductsResponses, ShipRestockData, ShipRestockErrors, ShipRestockResponses, ShowCaseData, ShowCaseErrors, ShowCaseResponses, ShowCountData, ShowCountErrors, ShowCountResponses, ShowEventData, ShowEventErrors, ShowEventResponses, ShowOverviewData, ShowOverviewErrors, ShowOverviewResponses, ShowProductData, ShowProductErrors, ShowProductResponses, ShowRestockData, ShowRestockErrors, ShowRestockResponses, ShowSaleData, ShowSaleErrors, ShowSaleResponses, ShowSheetData, ShowSheetErrors, ShowSheetResponses, ShowStoreData, ShowStoreErrors, ShowStoreResponses, ShowUserData, ShowUserErrors, ShowUserResponses, ShowWebhookData, ShowWebhookErrors, ShowWebhookResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutEverywhereData, SignOutEverywhereErrors, SignOutEverywhereResponses, SignOutResponses, SkipDeliveryData, SkipDeliveryErrors, SkipDeliveryResponses, StockProductData, StockProductErrors, StockProductResponses, TryWebhookData, TryWebhookErrors, TryWebhookResponses, VoidSaleData, VoidSaleErrors, VoidSaleResponses, WaiveNumbersData, WaiveNumbersErrors, WaiveNumbersResponses } from './types.gen';
+import type { AdjustStockData, AdjustStockErrors, AdjustStockResponses, ApproveEditData, ApproveEditErrors, ApproveEditResponses, ApproveRestockData, ApproveRestockErrors, ApproveRestockResponses, CancelRebuildData, CancelRebuildErrors, CancelRebuildResponses, CancelRedriveData, CancelRedriveErrors, CancelRedriveResponses, CancelReplayData, CancelReplayErrors, CancelReplayResponses, CancelRestockData, CancelRestockErrors, CancelRestockResponses, CancelVerificationData, CancelVerificationErrors, CancelVerificationResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, ChangeWebhookData, ChangeWebhookErrors, ChangeWebhookResponses, CountStockData, CountStockErrors, CountStockResponses, CreateUserData, CreateUserErrors, CreateUserResponses, CreateWebhookData, CreateWebhookErrors, CreateWebhookResponses, DefineProductData, DefineProductErrors, DefineProductResponses, DefineStoreData, DefineStoreErrors, DefineStoreResponses, EditDeadLetterData, EditDeadLetterErrors, EditDeadLetterResponses, ExplainFigureData, ExplainFigureErrors, ExplainFigureResponses, FollowData, FollowErrors, FollowResponses, FreezeSelectionData, FreezeSelectionErrors, FreezeSelectionResponses, HealthzData, HealthzErrors, HealthzResponses, ImportProductsData, ImportProductsErrors, ImportProductsResponses, ImportStockCountsData, ImportStockCountsErrors, ImportStockCountsResponses, ImportStoresData, ImportStoresErrors, ImportStoresResponses, JwksData, JwksErrors, JwksResponses, ListAuditLogData, ListAuditLogErrors, ListAuditLogResponses, ListCasesData, ListCasesErrors, ListCasesResponses, ListConsumersData, ListConsumersErrors, ListConsumersResponses, ListCountsData, ListCountsErrors, ListCountsResponses, ListDeadLettersData, ListDeadLettersErrors, ListDeadLettersResponses, ListDeliveriesData, ListDeliveriesErrors, ListDeliveriesResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListMovementsData, ListMovementsErrors, ListMovementsResponses, ListProjectionsData, ListProjectionsErrors, ListProjectionsResponses, ListQueuesData, ListQueuesErrors, ListQueuesResponses, ListRebuildsData, ListRebuildsErrors, ListRebuildsResponses, ListRedriveItemsData, ListRedriveItemsErrors, ListRedriveItemsResponses, ListRedrivesData, ListRedrivesErrors, ListRedrivesResponses, ListReplaysData, ListReplaysErrors, ListReplaysResponses, ListReportsData, ListReportsErrors, ListReportsResponses, ListRestocksData, ListRestocksErrors, ListRestocksResponses, ListSalesData, ListSalesErrors, ListSalesResponses, ListSelectionsData, ListSelectionsErrors, ListSelectionsResponses, ListShortagesData, ListShortagesErrors, ListShortagesResponses, ListStockData, ListStockErrors, ListStockResponses, ListStoresData, ListStoresErrors, ListStoresResponses, ListSuggestionsData, ListSuggestionsErrors, ListSuggestionsResponses, ListUsersData, ListUsersErrors, ListUsersResponses, ListVerificationsData, ListVerificationsErrors, ListVerificationsResponses, ListWebhooksData, ListWebhooksErrors, ListWebhooksResponses, MeData, MeErrors, MeResponses, ParkDeadLetterData, ParkDeadLetterErrors, ParkDeadLetterResponses, ParkSelectionData, ParkSelectionErrors, ParkSelectionResponses, PauseConsumerData, PauseConsumerErrors, PauseConsumerResponses, PauseProjectionData, PauseProjectionErrors, PauseProjectionResponses, PauseRebuildData, PauseRebuildErrors, PauseRebuildResponses, PauseRedriveData, PauseRedriveErrors, PauseRedriveResponses, PauseReplayData, PauseReplayErrors, PauseReplayResponses, PauseVerificationData, PauseVerificationErrors, PauseVerificationResponses, PromoteRebuildData, PromoteRebuildErrors, PromoteRebuildResponses, ReadyzData, ReadyzErrors, ReadyzResponses, ReceiveDeliveryData, ReceiveDeliveryErrors, ReceiveDeliveryResponses, ReceiveRestockData, ReceiveRestockErrors, ReceiveRestockResponses, RecordSaleData, RecordSaleErrors, RecordSaleResponses, RecordSalesData, RecordSalesErrors, RecordSalesResponses, RejectEditData, RejectEditErrors, RejectEditResponses, RejectRestockData, RejectRestockErrors, RejectRestockResponses, RemoveWebhookData, RemoveWebhookErrors, RemoveWebhookResponses, RenewData, RenewErrors, RenewResponses, ReportConsolidatedData, ReportConsolidatedErrors, ReportConsolidatedResponses, ReportDailySalesData, ReportDailySalesErrors, ReportDailySalesResponses, ReportHourlySalesData, ReportHourlySalesErrors, ReportHourlySalesResponses, ReportLowStockData, ReportLowStockErrors, ReportLowStockResponses, ReportShrinkageData, ReportShrinkageErrors, ReportShrinkageResponses, ReportStockValuationData, ReportStockValuationErrors, ReportStockValuationResponses, ReportStorePerformanceData, ReportStorePerformanceErrors, ReportStorePerformanceResponses, ReportTillsData, ReportTillsErrors, ReportTillsResponses, ReportTopProductsData, ReportTopProductsErrors, ReportTopProductsResponses, RequestRestockData, RequestRestockErrors, RequestRestockResponses, ResolveCaseData, ResolveCaseErrors, ResolveCaseResponses, RestoreDeadLetterData, RestoreDeadLetterErrors, RestoreDeadLetterResponses, RestoreSelectionData, RestoreSelectionErrors, RestoreSelectionResponses, ResumeConsumerData, ResumeConsumerErrors, ResumeConsumerResponses, ResumeProjectionData, ResumeProjectionErrors, ResumeProjectionResponses, ResumeRebuildData, ResumeRebuildErrors, ResumeRebuildResponses, ResumeRedriveData, ResumeRedriveErrors, ResumeRedriveResponses, ResumeReplayData, ResumeReplayErrors, ResumeReplayResponses, ResumeVerificationData, ResumeVerificationErrors, ResumeVerificationResponses, RetryDeliveryData, RetryDeliveryErrors, RetryDeliveryResponses, ReturnGoodsData, ReturnGoodsErrors, ReturnGoodsResponses, RollBackRebuildData, RollBackRebuildErrors, RollBackRebuildResponses, RotateSecretData, RotateSecretErrors, RotateSecretResponses, SearchProductsData, SearchProductsErrors, SearchProductsResponses, ShipRestockData, ShipRestockErrors, ShipRestockResponses, ShowCaseData, ShowCaseErrors, ShowCaseResponses, ShowCountData, ShowCountErrors, ShowCountResponses, ShowDeadLetterData, ShowDeadLetterErrors, ShowDeadLetterResponses, ShowEventData, ShowEventErrors, ShowEventResponses, ShowOverviewData, ShowOverviewErrors, ShowOverviewResponses, ShowProductData, ShowProductErrors, ShowProductResponses, ShowRebuildData, ShowRebuildErrors, ShowRebuildResponses, ShowRedriveData, ShowRedriveErrors, ShowRedriveResponses, ShowReplayData, ShowReplayErrors, ShowReplayResponses, ShowRestockData, ShowRestockErrors, ShowRestockResponses, ShowSaleData, ShowSaleErrors, ShowSaleResponses, ShowSelectionData, ShowSelectionErrors, ShowSelectionResponses, ShowSheetData, ShowSheetErrors, ShowSheetResponses, ShowStoreData, ShowStoreErrors, ShowStoreResponses, ShowUserData, ShowUserErrors, ShowUserResponses, ShowVerificationData, ShowVerificationErrors, ShowVerificationResponses, ShowWebhookData, ShowWebhookErrors, ShowWebhookResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutEverywhereData, SignOutEverywhereErrors, SignOutEverywhereResponses, SignOutResponses, SkipDeliveryData, SkipDeliveryErrors, SkipDeliveryResponses, StartRebuildData, StartRebuildErrors, StartRebuildResponses, StartRedriveData, StartRedriveErrors, StartRedriveResponses, StartReplayData, StartReplayErrors, StartReplayResponses, StartVerificationData, StartVerificationErrors, StartVerificationResponses, StockProductData, StockProductErrors, StockProductResponses, TryWebhookData, TryWebhookErrors, TryWebhookResponses, VoidSaleData, VoidSaleErrors, VoidSaleResponses, WaiveNumbersData, WaiveNumbersErrors, WaiveNumbersResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -273,6 +273,122 @@ export const resumeConsumer = <ThrowOnError extends boolean = true>(options: Opt
 });
 
 /**
+ * Messages écartés / Dead letters
+ *
+ * Those that failed last first; or, with `group_by`, how many have something in common. `search` looks in errors and payloads.
+ */
+export const listDeadLetters = <ThrowOnError extends boolean = true>(options?: Options<ListDeadLettersData, ThrowOnError>): RequestResult<ListDeadLettersResponses, ListDeadLettersErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListDeadLettersResponses, ListDeadLettersErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/dead-letters',
+    ...options
+});
+
+/**
+ * Un message écarté / One dead letter
+ *
+ * Everything that is known: as a sentence and as it was sent, error and stack, attempts, origin, trace, and where else it left one.
+ */
+export const showDeadLetter = <ThrowOnError extends boolean = true>(options: Options<ShowDeadLetterData, ThrowOnError>): RequestResult<ShowDeadLetterResponses, ShowDeadLetterErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ShowDeadLetterResponses, ShowDeadLetterErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/dead-letters/{letter_id}',
+    ...options
+});
+
+/**
+ * Corriger un message / Edit a dead letter
+ *
+ * A new letter beside the old one, with an id of its own: 201. Where two must agree (`MAGASIN_FOUR_EYES`) it is proposed only: 202.
+ */
+export const editDeadLetter = <ThrowOnError extends boolean = true>(options: Options<EditDeadLetterData, ThrowOnError>): RequestResult<EditDeadLetterResponses, EditDeadLetterErrors, ThrowOnError, 'data'> => (options.client ?? client).post<EditDeadLetterResponses, EditDeadLetterErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/dead-letters/{letter_id}/edit',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Approuver une correction / Approve an edit
+ *
+ * The edit that was proposed takes effect; whoever proposed it can't agree with himself.
+ */
+export const approveEdit = <ThrowOnError extends boolean = true>(options: Options<ApproveEditData, ThrowOnError>): RequestResult<ApproveEditResponses, ApproveEditErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApproveEditResponses, ApproveEditErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/dead-letters/{letter_id}/edit/approve',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Rejeter une correction / Reject an edit
+ *
+ * Nothing comes of the edit that was proposed; whoever proposed it may take it back so.
+ */
+export const rejectEdit = <ThrowOnError extends boolean = true>(options: Options<RejectEditData, ThrowOnError>): RequestResult<RejectEditResponses, RejectEditErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RejectEditResponses, RejectEditErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/dead-letters/{letter_id}/edit/reject',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Mettre un message de côté / Park a dead letter
+ *
+ * It no longer waits for anybody. Nothing is lost: it can be restored.
+ */
+export const parkDeadLetter = <ThrowOnError extends boolean = true>(options: Options<ParkDeadLetterData, ThrowOnError>): RequestResult<ParkDeadLetterResponses, ParkDeadLetterErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ParkDeadLetterResponses, ParkDeadLetterErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/dead-letters/{letter_id}/park',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Reprendre un message / Restore a dead letter
+ *
+ * It waits again, having been parked; or having been sent back by a redrive that ended without a word of it.
+ */
+export const restoreDeadLetter = <ThrowOnError extends boolean = true>(options: Options<RestoreDeadLetterData, ThrowOnError>): RequestResult<RestoreDeadLetterResponses, RestoreDeadLetterErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RestoreDeadLetterResponses, RestoreDeadLetterErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/dead-letters/{letter_id}/restore',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Tâches / Jobs
+ *
+ * Redrives, rebuilds, replays and verifications, the newest first; each kind's own address tells more of it.
+ */
+export const listJobs = <ThrowOnError extends boolean = true>(options?: Options<ListJobsData, ThrowOnError>): RequestResult<ListJobsResponses, ListJobsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListJobsResponses, ListJobsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/jobs',
+    ...options
+});
+
+/**
  * Vue d'ensemble / Overview
  *
  * Everything on one page. When the broker's management API is away, `broker.away` says so and its figures are null.
@@ -315,7 +431,9 @@ export const pauseProjection = <ThrowOnError extends boolean = true>(options: Op
 /**
  * Relancer une projection / Resume a projection
  *
- * It catches up from the log at once. A pause of the whole isn't ended by naming a store, nor that of a store by naming none.
+ * It catches up from the log at once, also in the stores where it stopped at an event; what still fails stops again.
+ *
+ * A pause of the whole isn't ended by naming a store, nor that of a store by naming none.
  */
 export const resumeProjection = <ThrowOnError extends boolean = true>(options: Options<ResumeProjectionData, ThrowOnError>): RequestResult<ResumeProjectionResponses, ResumeProjectionErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResumeProjectionResponses, ResumeProjectionErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -338,6 +456,474 @@ export const listQueues = <ThrowOnError extends boolean = true>(options?: Option
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/api/v2/ops/queues',
     ...options
+});
+
+/**
+ * Reconstructions / Rebuilds
+ *
+ * The newest first.
+ */
+export const listRebuilds = <ThrowOnError extends boolean = true>(options?: Options<ListRebuildsData, ThrowOnError>): RequestResult<ListRebuildsResponses, ListRebuildsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRebuildsResponses, ListRebuildsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/rebuilds',
+    ...options
+});
+
+/**
+ * Reconstruire une projection / Rebuild a projection
+ *
+ * It is built beside the live one, which goes on; nobody sees anything of it before it is promoted.
+ */
+export const startRebuild = <ThrowOnError extends boolean = true>(options: Options<StartRebuildData, ThrowOnError>): RequestResult<StartRebuildResponses, StartRebuildErrors, ThrowOnError, 'data'> => (options.client ?? client).post<StartRebuildResponses, StartRebuildErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/rebuilds',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Une reconstruction / One rebuild
+ *
+ * How far it is, and, once it is ready, what would change.
+ */
+export const showRebuild = <ThrowOnError extends boolean = true>(options: Options<ShowRebuildData, ThrowOnError>): RequestResult<ShowRebuildResponses, ShowRebuildErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ShowRebuildResponses, ShowRebuildErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/rebuilds/{rebuild_id}',
+    ...options
+});
+
+/**
+ * Abandonner une reconstruction / Cancel a rebuild
+ *
+ * What it made is removed; the live one was never touched.
+ */
+export const cancelRebuild = <ThrowOnError extends boolean = true>(options: Options<CancelRebuildData, ThrowOnError>): RequestResult<CancelRebuildResponses, CancelRebuildErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CancelRebuildResponses, CancelRebuildErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/rebuilds/{rebuild_id}/cancel',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Suspendre une reconstruction / Pause a rebuild
+ *
+ * It stays where it is.
+ */
+export const pauseRebuild = <ThrowOnError extends boolean = true>(options: Options<PauseRebuildData, ThrowOnError>): RequestResult<PauseRebuildResponses, PauseRebuildErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PauseRebuildResponses, PauseRebuildErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/rebuilds/{rebuild_id}/pause',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Promouvoir une reconstruction / Promote a rebuild
+ *
+ * From now on everybody sees it, from one moment to the next; the one they saw is kept.
+ */
+export const promoteRebuild = <ThrowOnError extends boolean = true>(options: Options<PromoteRebuildData, ThrowOnError>): RequestResult<PromoteRebuildResponses, PromoteRebuildErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PromoteRebuildResponses, PromoteRebuildErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/rebuilds/{rebuild_id}/promote',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Relancer une reconstruction / Resume a rebuild
+ *
+ * It goes on where it was. One that is ready makes up for what it lacks and is compared again.
+ */
+export const resumeRebuild = <ThrowOnError extends boolean = true>(options: Options<ResumeRebuildData, ThrowOnError>): RequestResult<ResumeRebuildResponses, ResumeRebuildErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResumeRebuildResponses, ResumeRebuildErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/rebuilds/{rebuild_id}/resume',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Revenir en arrière / Roll a rebuild back
+ *
+ * Everybody sees the one again that was replaced, with all that was recorded since. It can be promoted again.
+ */
+export const rollBackRebuild = <ThrowOnError extends boolean = true>(options: Options<RollBackRebuildData, ThrowOnError>): RequestResult<RollBackRebuildResponses, RollBackRebuildErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RollBackRebuildResponses, RollBackRebuildErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/rebuilds/{rebuild_id}/rollback',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Renvois / Redrives
+ *
+ * The newest first.
+ */
+export const listRedrives = <ThrowOnError extends boolean = true>(options?: Options<ListRedrivesData, ThrowOnError>): RequestResult<ListRedrivesResponses, ListRedrivesErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRedrivesResponses, ListRedrivesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/redrives',
+    ...options
+});
+
+/**
+ * Renvoyer une sélection / Redrive a selection
+ *
+ * Send the letters back to the queue that they came from; with `dry_run` only find out what would become of each.
+ */
+export const startRedrive = <ThrowOnError extends boolean = true>(options: Options<StartRedriveData, ThrowOnError>): RequestResult<StartRedriveResponses, StartRedriveErrors, ThrowOnError, 'data'> => (options.client ?? client).post<StartRedriveResponses, StartRedriveErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/redrives',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Un renvoi / One redrive
+ *
+ * How far it is.
+ */
+export const showRedrive = <ThrowOnError extends boolean = true>(options: Options<ShowRedriveData, ThrowOnError>): RequestResult<ShowRedriveResponses, ShowRedriveErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ShowRedriveResponses, ShowRedriveErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/redrives/{redrive_id}',
+    ...options
+});
+
+/**
+ * Abandonner un renvoi / Cancel a redrive
+ *
+ * Send no more, for good; the letters that weren't sent wait as before.
+ */
+export const cancelRedrive = <ThrowOnError extends boolean = true>(options: Options<CancelRedriveData, ThrowOnError>): RequestResult<CancelRedriveResponses, CancelRedriveErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CancelRedriveResponses, CancelRedriveErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/redrives/{redrive_id}/cancel',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Messages d'un renvoi / Letters of a redrive
+ *
+ * What became of each letter, or would become of it in a dry run.
+ */
+export const listRedriveItems = <ThrowOnError extends boolean = true>(options: Options<ListRedriveItemsData, ThrowOnError>): RequestResult<ListRedriveItemsResponses, ListRedriveItemsErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ListRedriveItemsResponses, ListRedriveItemsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/redrives/{redrive_id}/items',
+    ...options
+});
+
+/**
+ * Suspendre un renvoi / Pause a redrive
+ *
+ * Send no more for now; what is under way is settled.
+ */
+export const pauseRedrive = <ThrowOnError extends boolean = true>(options: Options<PauseRedriveData, ThrowOnError>): RequestResult<PauseRedriveResponses, PauseRedriveErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PauseRedriveResponses, PauseRedriveErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/redrives/{redrive_id}/pause',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Reprendre un renvoi / Resume a redrive
+ *
+ * Go on, having been paused, or stopped by a letter that failed again.
+ */
+export const resumeRedrive = <ThrowOnError extends boolean = true>(options: Options<ResumeRedriveData, ThrowOnError>): RequestResult<ResumeRedriveResponses, ResumeRedriveErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResumeRedriveResponses, ResumeRedriveErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/redrives/{redrive_id}/resume',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Rejeux / Replays
+ *
+ * The newest first, those that only counted too.
+ */
+export const listReplays = <ThrowOnError extends boolean = true>(options?: Options<ListReplaysData, ThrowOnError>): RequestResult<ListReplaysResponses, ListReplaysErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListReplaysResponses, ListReplaysErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/replays',
+    ...options
+});
+
+/**
+ * Rejouer le journal / Replay the log
+ *
+ * A stretch of the log, published again to one queue, one event a message as on the feed, each with the header `magasin-replay`.
+ */
+export const startReplay = <ThrowOnError extends boolean = true>(options: Options<StartReplayData, ThrowOnError>): RequestResult<StartReplayResponses, StartReplayErrors, ThrowOnError, 'data'> => (options.client ?? client).post<StartReplayResponses, StartReplayErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/replays',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Un rejeu / One replay
+ *
+ * How far it is.
+ */
+export const showReplay = <ThrowOnError extends boolean = true>(options: Options<ShowReplayData, ThrowOnError>): RequestResult<ShowReplayResponses, ShowReplayErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ShowReplayResponses, ShowReplayErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/replays/{replay_id}',
+    ...options
+});
+
+/**
+ * Abandonner un rejeu / Cancel a replay
+ *
+ * Nothing more is published; what was is in the queue.
+ */
+export const cancelReplay = <ThrowOnError extends boolean = true>(options: Options<CancelReplayData, ThrowOnError>): RequestResult<CancelReplayResponses, CancelReplayErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CancelReplayResponses, CancelReplayErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/replays/{replay_id}/cancel',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Suspendre un rejeu / Pause a replay
+ *
+ * It stays where it is.
+ */
+export const pauseReplay = <ThrowOnError extends boolean = true>(options: Options<PauseReplayData, ThrowOnError>): RequestResult<PauseReplayResponses, PauseReplayErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PauseReplayResponses, PauseReplayErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/replays/{replay_id}/pause',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Reprendre un rejeu / Resume a replay
+ *
+ * It goes on after the last event that it published; also one that failed.
+ */
+export const resumeReplay = <ThrowOnError extends boolean = true>(options: Options<ResumeReplayData, ThrowOnError>): RequestResult<ResumeReplayResponses, ResumeReplayErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResumeReplayResponses, ResumeReplayErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/replays/{replay_id}/resume',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Sélections / Selections
+ *
+ * The newest first.
+ */
+export const listSelections = <ThrowOnError extends boolean = true>(options?: Options<ListSelectionsData, ThrowOnError>): RequestResult<ListSelectionsResponses, ListSelectionsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListSelectionsResponses, ListSelectionsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/selections',
+    ...options
+});
+
+/**
+ * Figer une sélection / Freeze a selection
+ *
+ * Choose dead letters and freeze the choice: letters that come afterwards are not in it.
+ */
+export const freezeSelection = <ThrowOnError extends boolean = true>(options: Options<FreezeSelectionData, ThrowOnError>): RequestResult<FreezeSelectionResponses, FreezeSelectionErrors, ThrowOnError, 'data'> => (options.client ?? client).post<FreezeSelectionResponses, FreezeSelectionErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/selections',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Une sélection / One selection
+ *
+ * What was chosen, and how its letters stand now.
+ */
+export const showSelection = <ThrowOnError extends boolean = true>(options: Options<ShowSelectionData, ThrowOnError>): RequestResult<ShowSelectionResponses, ShowSelectionErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ShowSelectionResponses, ShowSelectionErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/selections/{selection_id}',
+    ...options
+});
+
+/**
+ * Mettre une sélection de côté / Park a selection
+ *
+ * Park its letters, those that wait still.
+ */
+export const parkSelection = <ThrowOnError extends boolean = true>(options: Options<ParkSelectionData, ThrowOnError>): RequestResult<ParkSelectionResponses, ParkSelectionErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ParkSelectionResponses, ParkSelectionErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/selections/{selection_id}/park',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Reprendre une sélection / Restore a selection
+ *
+ * Restore its letters, those that are parked.
+ */
+export const restoreSelection = <ThrowOnError extends boolean = true>(options: Options<RestoreSelectionData, ThrowOnError>): RequestResult<RestoreSelectionResponses, RestoreSelectionErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RestoreSelectionResponses, RestoreSelectionErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/selections/{selection_id}/restore',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Vérifications / Verifications
+ *
+ * The newest first. `standing` is what the one that never ends has proven: through when, how long ago, what differs.
+ */
+export const listVerifications = <ThrowOnError extends boolean = true>(options?: Options<ListVerificationsData, ThrowOnError>): RequestResult<ListVerificationsResponses, ListVerificationsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListVerificationsResponses, ListVerificationsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/verifications',
+    ...options
+});
+
+/**
+ * Vérifier contre le journal / Verify against the log
+ *
+ * The log is folded again, store by store, and compared with levels, movements and every projection. Live traffic goes on.
+ */
+export const startVerification = <ThrowOnError extends boolean = true>(options?: Options<StartVerificationData, ThrowOnError>): RequestResult<StartVerificationResponses, StartVerificationErrors, ThrowOnError, 'data'> => (options?.client ?? client).post<StartVerificationResponses, StartVerificationErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/verifications',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options?.headers
+    }
+});
+
+/**
+ * Une vérification / One verification
+ *
+ * How far it is, and what differs so far.
+ */
+export const showVerification = <ThrowOnError extends boolean = true>(options: Options<ShowVerificationData, ThrowOnError>): RequestResult<ShowVerificationResponses, ShowVerificationErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ShowVerificationResponses, ShowVerificationErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/verifications/{verification_id}',
+    ...options
+});
+
+/**
+ * Abandonner une vérification / Cancel a verification
+ *
+ * What it found so far stays.
+ */
+export const cancelVerification = <ThrowOnError extends boolean = true>(options: Options<CancelVerificationData, ThrowOnError>): RequestResult<CancelVerificationResponses, CancelVerificationErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CancelVerificationResponses, CancelVerificationErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/verifications/{verification_id}/cancel',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Suspendre une vérification / Pause a verification
+ *
+ * It stays where it is, after the store that it is looking at.
+ */
+export const pauseVerification = <ThrowOnError extends boolean = true>(options: Options<PauseVerificationData, ThrowOnError>): RequestResult<PauseVerificationResponses, PauseVerificationErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PauseVerificationResponses, PauseVerificationErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/verifications/{verification_id}/pause',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Reprendre une vérification / Resume a verification
+ *
+ * It goes on with the next store.
+ */
+export const resumeVerification = <ThrowOnError extends boolean = true>(options: Options<ResumeVerificationData, ThrowOnError>): RequestResult<ResumeVerificationResponses, ResumeVerificationErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResumeVerificationResponses, ResumeVerificationErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/ops/verifications/{verification_id}/resume',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
 });
 
 /**
@@ -461,7 +1047,8 @@ export const reportHourlySales = <ThrowOnError extends boolean = true>(options?:
  *
  * The SKUs of each store below zero, at zero, or up to the store's reorder point; or, by store or category, how many there are.
  *
- * The pace is that of 28 business days, through the day `to` or, when none is given, the store's own today.
+ * The pace is that of 28 business days, through the day `to` or, when none is given, the store's own today. With `sort=urgency` come the
+ * `limit` most urgent products alone: those with the fewest days left, the best sold ones first; what isn't sold is last.
  *
  * Grouped by `store`, `store_id`, `category`, `product`, `sku`.
  *
@@ -486,13 +1073,13 @@ export const reportLowStock = <ThrowOnError extends boolean = true>(options?: Op
  *
  * What went missing or turned up, why, and what was it worth?
  *
- * Units that adjustments took off or added to stock, by reason, with what they cost.
+ * Units that adjustments took off or added to stock, and those that a restock lost on its way, by reason, with what they cost.
  *
  * What counts find isn't in it: how far a count is off depends on what was known when it was recorded.
  *
  * Grouped by `day`, `business_date`, `week`, `month`, `store`, `store_id`, `category`, `reason`, `product`, `sku`.
  *
- * * `lost_units` (units) = `sum(lost_units)`: Units that adjustments took off stock.
+ * * `lost_units` (units) = `sum(lost_units)`: Units that adjustments took off stock, or that a restock lost on its way.
  * * `found_units` (units) = `sum(found_units)`: Units that adjustments added to stock.
  * * `net_lost_units` (units) = `sum(lost_units - found_units)`: Units lost less units found.
  * * `lost_value` (money) = `round(coalesce(sum(lost_units * coalesce(own_cost.cost_cents, centre_cost.cost_cents)::numeric / coalesce(own_cost.units, centre_cost.units)), 0))`: Units lost × today's average cost of the SKU in its store; those without a known cost count as nothing.
@@ -744,7 +1331,7 @@ export const shipRestock = <ThrowOnError extends boolean = true>(options: Option
  *
  * What is on hand, by store and SKU; with `as_of` or `known_at` what was, by the facts that had happened and were known by then.
  *
- * `search` finds products as the list of products does.
+ * `search` finds products as the list of products does; `sku` may be given several times.
  * In the past `in_transit` is null (it is made of what restocks are now), every cell with a history today is listed, and a page of one
  * `status` may hold fewer items than `limit` although there is a next one: a page looks at 500 cells at most.
  */
@@ -752,6 +1339,18 @@ export const listStock = <ThrowOnError extends boolean = true>(options?: Options
     responseStyle: 'data',
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/api/v2/stock',
+    ...options
+});
+
+/**
+ * Ruptures par magasin / Stock-outs by store
+ *
+ * How many SKUs each store has run out of, now or at the end of its business day `to`: what today's stock-outs are compared with.
+ */
+export const listShortages = <ThrowOnError extends boolean = true>(options?: Options<ListShortagesData, ThrowOnError>): RequestResult<ListShortagesResponses, ListShortagesErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListShortagesResponses, ListShortagesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/api/v2/stock/shortages',
     ...options
 });
 
