@@ -97,16 +97,20 @@ def recorded(system: System, tag: str) -> list[str]:
         return [str(each) for each in connection.scalars(text("SELECT event_id FROM event_log WHERE source = :tag"), {"tag": tag})]
 
 
-def killed(system: System, name: str, folder: Path) -> None:
-    """Kill a worker by signal 9 and start it again."""
-    system.processes[name].tell(signal.SIGKILL)
-    system.processes[name].process.wait()
-    port = free_port()
-    env = {**environment(system.settings), "MAGASIN_PROBE_PORT": str(port)}
-    again = system.processes[name] = Running(f"{name}-again", (sys.executable, "-m", "workers", name), env, folder)
-    again.ready(f"http://{LOOPBACK}:{port}")
+def killed(system: System, names: Sequence[str], folder: Path) -> None:
+    """Kill these workers by signal 9 and start them again."""
+    for name in names:
+        system.processes[name].tell(signal.SIGKILL)
+    probes = {name: free_port() for name in names}
+    for name, port in probes.items():
+        system.processes[name].process.wait()
+        env = {**environment(system.settings), "MAGASIN_PROBE_PORT": str(port)}
+        system.processes[name] = Running(f"{name}-again", (sys.executable, "-m", "workers", name), env, folder)
+    for name, port in probes.items():
+        system.processes[name].ready(f"http://{LOOPBACK}:{port}")
 
 
+@pytest.mark.timeout(300)
 def test_poison_is_found_in_its_groups_and_goes_back_each_once_whatever_is_killed(
     system: System, shop: Shop, desk: httpx2.Client, tmp_path: Path
 ) -> None:
@@ -137,8 +141,7 @@ def test_poison_is_found_in_its_groups_and_goes_back_each_once_whatever_is_kille
     order = {"selection_id": selection["selection_id"], "count": OF_EACH, "digest": selection["digest"], "max_per_second": 4, **WHY}
     begun = done(desk, "redrives", order)
     eventually(lambda: got(desk, f"redrives/{begun['id']}")["succeeded"] >= 2 or None)
-    for worker in ("stock-writer", "operator"):
-        killed(system, worker, tmp_path)
+    killed(system, ["stock-writer", "operator"], tmp_path)
 
     def over() -> Json | None:
         found = got(desk, f"redrives/{begun['id']}")
