@@ -25,6 +25,7 @@ from schemas.envelope import YEARS
 from stock import catalogue, clocks, holdings
 from stock.book import Shop
 from stock.clocks import Clocks, Stretch
+from stock.shortages import shortages
 from stock.transit import transports
 
 router = APIRouter(prefix="/api/v2")
@@ -99,6 +100,24 @@ async def list_stock(
         return corrected(page, meant.corrected)
 
     return await reader.answer(request, who, lambda connection: _standing(connection, stores, at), find)
+
+
+@router.get("/stock/shortages", summary="Ruptures par magasin / Stock-outs by store", tags=["stock"], responses=LISTED)
+async def list_shortages(
+    *,
+    request: Request,
+    who: Annotated[Principal, Depends(Guard("stock.read"))],
+    reader: Reading,
+    store: StoreFilter = None,
+    through: Through = None,
+    form: Form = None,
+) -> Response:
+    """How many SKUs each store has run out of, now or at the end of its business day `to`: what today's stock-outs are compared with."""
+    del form
+    stores = stores_to_read(who, "stock.read", store)
+    return await reader.answer(
+        request, who, lambda connection: log_standing(connection, stores), lambda connection: Page(shortages(connection, stores, through))
+    )
 
 
 @router.get("/stores/{store_id}/stock/{sku}/movements", summary="Mouvements de stock / Stock movements", tags=["stock"], responses=LISTED)

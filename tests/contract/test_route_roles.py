@@ -157,6 +157,7 @@ DOORS = {
     "GET /api/v2/products": Door(EVERYBODY, WHOLE),
     "GET /api/v2/products/{sku}": Door(EVERYBODY, WHOLE),
     "GET /api/v2/stock": Door(EVERYBODY, FILTER),
+    "GET /api/v2/stock/shortages": Door(EVERYBODY, FILTER),
     "GET /api/v2/stores/{store_id}/stock/{sku}/movements": Door(EVERYBODY, PATH),
     "GET /api/v2/stores/{store_id}/sales": Door(EVERYBODY, PATH),
     "GET /api/v2/stores/{store_id}/sales/{sale_id}": Door(EVERYBODY, PATH),

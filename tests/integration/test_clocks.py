@@ -20,7 +20,8 @@ from stock import clocks
 from stock.clocks import NOW, Clocks, Place, Stretch
 from stock.holdings import Wanted
 from stock.rules import Movement, fold
-from stock.tables import stock_level, stock_movement
+from stock.shortages import shortages
+from stock.tables import stock_level, stock_movement, store
 from tests.e2e.system import Json, Shop, System, sku
 from tests.integration.test_properties_pipeline import QUARTER_DAY_MINUTES, Step, Telling, cut, repeated, stories
 from tests.pipeline import writer
@@ -166,6 +167,26 @@ def test_a_status_is_that_of_then_and_pages_make_the_whole(
             if after is None:
                 break
     assert [row["sku"] for row in rows] == sorted(article for article, (units, _) in expected(ledger, at).items() if signs[status](units))
+
+
+@SOME
+@given(ledgers(), st.integers(-1, 9))
+def test_what_a_store_had_run_out_of_is_the_fold_of_what_was_before(engine: Engine, ledger: list[Known], minute: int) -> None:
+    store_id, ends = written(engine, ledger), minutes(minute)
+    about = {"name": store_id, "kind": "store", "currency": "CAD", "oversell": "allow"}
+    with engine.begin() as connection:
+        connection.execute(
+            insert(store).values(store_id=store_id, timezone="Etc/GMT+3", day_ends=f"{ends - timedelta(hours=3):%H:%M}", **about)
+        )
+    moved = [each.movement for each in ledger if each.movement.effective_at < ends]
+    held = [fold(each for each in moved if each.sku == article).on_hand for article in {each.sku for each in moved}]
+    with engine.connect() as connection:
+        counted = shortages(connection, {store_id}, (ends - timedelta(days=1)).date())
+        now = shortages(connection, {store_id}, None)
+    assert counted == [
+        {"store_id": store_id, "stock_outs": sum(units <= 0 for units in held), "negative_skus": sum(units < 0 for units in held)}
+    ]
+    assert now[0]["stock_outs"] == sum(units <= 0 for units, _ in expected(ledger, NOW).values())
 
 
 def test_a_page_of_one_status_looks_at_a_bounded_number_of_cells(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

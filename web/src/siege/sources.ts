@@ -34,7 +34,7 @@ export interface ShelfCount {
   store_id: string;
   stock_outs: number;
   negative_skus: number;
-  low_skus: number;
+  low_skus?: number;
 }
 
 function figures(view: View) {
@@ -77,6 +77,14 @@ function figures(view: View) {
     matters: ["stock"],
   }, view);
 
+  // The past hardly changes, and counting it is work: once a period is enough.
+  const shelvesBefore = useReading<Listed<ShelfCount>>({
+    key: () => ["shelves before", view.store.value, view.before.value?.to],
+    read: (signal) => readList<ShelfCount>("stock/shortages", { to: view.before.value?.to, store: view.store.value }, signal),
+    matters: [],
+    enabled: () => view.before.value !== null,
+  }, view);
+
   const announced = reactive(new Map<string, string>());
   onBeforeUnmount(
     onChanged(({ at, stores }) => {
@@ -107,6 +115,7 @@ function figures(view: View) {
     byTime,
     tills,
     shelves,
+    shelvesBefore,
     open,
     received,
     totals: computed(() => (now.data.value ? totalOf(now.data.value.items.filter(looked)) : null)),
