@@ -71,6 +71,7 @@ from infra.outgoing import Outgoing
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
 from infra.topology import declare
+from infra.traces import traces
 from schemas.imports import IMPORTS
 from schemas.requests import RecordSales
 
@@ -94,6 +95,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
     """The API with all its parts, not yet connected: that happens at startup."""
     config = config or settings()
     configure(config.worker_name or NAME, config.log_level)
+    traces.begin(config.worker_name or NAME, config.traces_url)
     app = FastAPI(
         title="Magasin",
         version=VERSION,
@@ -269,6 +271,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await state.publisher.close()
     state.outgoing.close()
     state.management.close()
+    await asyncio.to_thread(traces.end)
     await state.redis.aclose()
     state.engine.dispose()
     log.info("stopped")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from secrets import token_hex
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import structlog
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import metrics, problems
 from api.problems import Problem
+from infra.traces import traces
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -133,6 +134,8 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     method = scope["method"] if route != "unmatched" and scope["method"] in METHODS else "ANY"
     metrics.requests_of(method, route, status).inc()
     metrics.seconds_of(method, route).observe(seconds)
+    if traces.on:
+        _trace(scope, f"{method} {route}", status, seconds)
     if status >= SERVER_ERROR or (seconds > SLOW_SECONDS and not route.endswith("/live")):
         state: dict[str, Any] = scope["state"]
         log.warning(
@@ -144,3 +147,11 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
             trace_id=state["trace_id"],
             request_id=state["request_id"],
         )
+
+
+def _trace(scope: Scope, name: str, status: int, seconds: float) -> None:
+    """Show the request as a span: its own is the one that its answer and its messages name."""
+    own, came = scope["state"]["traceparent"], dict(scope["headers"]).get(b"traceparent", b"")
+    parent = came.decode() if TRACEPARENT.fullmatch(came) and came[3:35].decode() == own[3:35] else None
+    ended = time()
+    traces.tell(name, began=ended - seconds, ended=ended, own=own, parent=parent, attributes={"http.response.status_code": status})

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     worker_name: str | None = None
+    traces_url: str | None = None
     probe_port: int = Field(default=0, ge=0, le=65_535)
 
     database_pool_size: int = Field(default=8, ge=1, le=64)

@@ -22,6 +22,7 @@ from infra.logs import configure
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
 from infra.topology import declare
+from infra.traces import traces
 from operations.consumers import State
 from stock.counting import Tolerance
 from workers import dead_letters, lag, metrics, operator, outbound, projector, stock_writer
@@ -238,12 +239,15 @@ def main(name: str) -> int:
     """Run one worker in this process."""
     config = settings()
     configure(config.worker_name or name, config.log_level)
+    traces.begin(config.worker_name or name, config.traces_url)
     if name in {outbound.NAME, operator.NAME}:
         os.nice(outbound.NICENESS)
     worker = OperatorProcess(config) if name == operator.NAME else Worker(name, config)
     garbage.settle()
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        return runner.run(worker.run())
+        exit_code = runner.run(worker.run())
+    traces.end()
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from infra.connection import BrokerUnavailable
 from infra.consumer import Delivery
 from infra.dead_letters import Letter, park
 from infra.publisher import ConfirmingPublisher
+from infra.traces import traces
 from projections import PROJECTIONS, checkpoint
 from projections.project import follow
 from schemas.envelope import MalformedEvent, Recorded, decode_recorded, split
@@ -53,6 +54,8 @@ class Projector:
         now = datetime.now(UTC)
         for event in events:
             metrics.critical_seconds.observe((now - event.received_at).total_seconds())
+            if traces.on:
+                traces.tell("projected", began=event.recorded_at.timestamp(), ended=now.timestamp(), parent=event.traceparent)
         metrics.batch_events.labels(NAME).observe(len(events))
         log.info("projected", count=len(events), traces=[event.traceparent[3:35] for event in events if event.traceparent])
         return arrived

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from infra.dead_letters import Letter, park
 from infra.faults import is_transient
 from infra.publisher import ConfirmingPublisher
 from infra.topology import EVENTS, INTAKE, INTAKE_KEY, RECORDED_KEY
+from infra.traces import traces
 from schemas import parcel
 from schemas.envelope import BATCH_CONTENT_TYPE, MalformedEvent, Recorded, decode_accepted, encode_recorded, join, split
 from stock.chapter import Incoming
@@ -243,6 +245,10 @@ def _take(settled: Settled, result: Result, incoming: Sequence[Incoming]) -> Non
         settled.outcomes += [
             _outcome(head.event_id, head.reply_to, None if id(head) in conflicts else ends.get(head.event_id)) for head in waiting
         ]
+    if traces.on:
+        ended = time()
+        for event in result.recorded:
+            traces.tell(event.outcome, began=event.received_at.timestamp(), ended=ended, parent=event.traceparent)
     log.info(
         "settled",
         **counted,
