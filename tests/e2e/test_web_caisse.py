@@ -295,6 +295,8 @@ def take_back_and_ask_for_more(stand: Stand, wire: Wire) -> None:
     """Both while the line is down, then both arrive."""
     till = stand.till
     number = till.ring(f"3*{stand.coffee.barcode}")
+    stand.settled(1)
+    expect(till.pill).to_have_text("En ligne")
     with wire.away():
         till.page.keyboard.press("F4")
         till.dialog.get_by_role("button", name=number).click()
