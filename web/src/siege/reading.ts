@@ -30,7 +30,10 @@ export function useReading<Data>({ key, read, matters, enabled = () => true, eve
     staleTime: 10_000,
   });
   const pace = new Pace(async () => {
-    if (enabled()) await query.refetch({ cancelRefetch: false });
+    if (!enabled()) return;
+    // What is on its way already may have been asked before the change: its answer does not count.
+    if (query.isFetching.value) await query.refetch({ cancelRefetch: false });
+    await query.refetch({ cancelRefetch: false });
   });
   const look = () => pace.hold(document.hidden);
   const stop = onChanged((change) => concerns(change, matters, everywhere ? null : view.store.value) && pace.touch());
