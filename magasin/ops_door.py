@@ -28,6 +28,8 @@ HERE: Final = "http://operator"
 LONGEST_NAME: Final = 64
 SignIn = Callable[[httpx2.AsyncClient], Coroutine[None, None, str]]
 """Gets a token."""
+Leave = Callable[[], Coroutine[None, None, None]]
+"""Closes what the application in this process has opened."""
 
 
 class NobodyAnswers(Exception):
@@ -54,31 +56,26 @@ class Way:
 class Door:
     """An open door: `ask` as often as you like, then `close`."""
 
-    def __init__(self, client: httpx2.AsyncClient, runner: asyncio.Runner, sign_in: SignIn, *, direct: bool) -> None:
-        self.direct = direct
-        self._client = client
+    def __init__(self, runner: asyncio.Runner, client: httpx2.AsyncClient, sign_in: SignIn, leave: Leave | None = None) -> None:
+        self.direct = leave is not None
         self._runner = runner
+        self._client = client
         self._sign_in = sign_in
+        self._leave = leave
+        self._open = True
         client.headers["accept-language"] = "fr" if os.environ.get("LANG", "").startswith("fr") else "en"
 
     @classmethod
     def open(cls, way: Way) -> Self:
         """The API if it answers, else the direct way. Raises NobodyAnswers and Declined."""
-        runner = asyncio.Runner()
-        try:
-            if not way.direct:
-                url = way.url or _address()
-                client = httpx2.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
-                try:
-                    return cls(client, runner, _by_password, direct=False).entered()
-                except httpx2.TransportError as error:
-                    runner.run(client.aclose())
-                    if way.url is not None:
-                        raise NobodyAnswers(f"Nobody answers at {way.url}: {error}") from error
-            return cls(*_mounted(runner), direct=True).entered()
-        except BaseException:
-            runner.close()
-            raise
+        if not way.direct:
+            client = httpx2.AsyncClient(base_url=way.url or _address(), timeout=TIMEOUT_SECONDS, trust_env=False)
+            try:
+                return cls(asyncio.Runner(), client, _by_password).entered()
+            except httpx2.TransportError as error:
+                if way.url is not None:
+                    raise NobodyAnswers(f"Nobody answers at {way.url}: {error}") from error
+        return cls(asyncio.Runner(), *_mounted()).entered()
 
     def ask(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> dict[str, Any]:  # noqa: ANN401 - JSON
         """The answer's JSON. Raises Declined when it isn't a success, NobodyAnswers when there is none."""
@@ -96,14 +93,22 @@ class Door:
         return self._runner.run(self._client.request(method, PREFIX + path, params=query, json=body))
 
     def entered(self) -> Self:
-        """With a token that is valid now."""
-        self._client.headers["authorization"] = f"Bearer {self._runner.run(self._sign_in(self._client))}"
+        """With a token that is valid now. Raises Declined, and httpx2.TransportError; then the door is closed."""
+        try:
+            self._client.headers["authorization"] = f"Bearer {self._runner.run(self._sign_in(self._client))}"
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def close(self) -> None:
-        """Leave."""
-        self._runner.run(self._client.aclose())
-        self._runner.close()
+        """Leave nothing open."""
+        if self._open:
+            self._open = False
+            self._runner.run(self._client.aclose())
+            if self._leave is not None:
+                self._runner.run(self._leave())
+            self._runner.close()
 
 
 def _address() -> str:
@@ -128,7 +133,7 @@ async def _by_password(client: httpx2.AsyncClient) -> str:
     return str(found["access_token"])
 
 
-def _mounted(runner: asyncio.Runner) -> tuple[httpx2.AsyncClient, asyncio.Runner, SignIn]:
+def _mounted() -> tuple[httpx2.AsyncClient, SignIn, Leave]:
     """The application in this process, without anything that a server of many would keep running beside it."""
     from api.app import create_app  # noqa: PLC0415 - the whole API, which nobody needs who comes in by HTTP
 
@@ -138,8 +143,15 @@ def _mounted(runner: asyncio.Runner) -> tuple[httpx2.AsyncClient, asyncio.Runner
     async def by_key(_: httpx2.AsyncClient) -> str:
         return str(app.state.tokens.issue(person, "operateur", ["*"]))
 
+    async def leave() -> None:
+        parts = app.state
+        parts.outgoing.close()
+        parts.management.close()
+        await parts.redis.aclose()
+        parts.engine.dispose()
+
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx2.AsyncClient(base_url=HERE, timeout=TIMEOUT_SECONDS, transport=transport), runner, by_key
+    return httpx2.AsyncClient(base_url=HERE, timeout=TIMEOUT_SECONDS, transport=transport), by_key, leave
 
 
 def _servers() -> Settings:

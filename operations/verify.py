@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
+import psycopg
 from sqlalchemy import Engine, Table
+from sqlalchemy.exc import SQLAlchemyError
 
-from infra.faults import is_transient
 from operations.ledgers import SieveLedger, SketchLedger
 from operations.looking import Gap, Interrupted, Look, Moved, Pace, by_store
 from operations.mismatch import Mismatch, between
@@ -47,7 +48,7 @@ class Verdict:
 
 
 def verify(engine: Engine, store_id: str, pace: Pace) -> Verdict:
-    """Look at one store (see the module). Raises what `pace` raises, Moved, and what is_transient() of infra.faults calls transient."""
+    """Look at one store (see the module). Raises what `pace` raises, Moved, and the errors of the database."""
     for _ in range(TRIES - 1):
         with suppress(Moved):
             return _verify(engine, store_id, pace)
@@ -63,11 +64,9 @@ def _verify(engine: Engine, store_id: str, pace: Pace) -> Verdict:
         verdict = Verdict(store_id, place.at, place.head, look.events, sketch.cells + ledger.rows)
         suspects = sketch.suspects()
         return _named(engine, verdict, suspects, pace) if suspects else verdict
-    except (Moved, Interrupted):
-        raise
-    except Exception as error:
-        if is_transient(error):
-            raise
+    except (Moved, Interrupted, SQLAlchemyError, psycopg.Error, OSError):
+        raise  # these say nothing about the log
+    except Exception as error:  # noqa: BLE001 - whatever an event does to the code that reads it
         return _unreadable(look, error)
 
 

@@ -113,9 +113,9 @@ class Verifier:
             except Interrupted:
                 return
             except Exception as error:
-                if not isinstance(error, Moved) and not is_transient(error):
-                    raise
-                log.warning("verification_waits", error=f"{type(error).__name__}: {error}"[:200])
+                # One store that can't be looked at must not end the jobs of this process: the age of what is proven tells.
+                passes = isinstance(error, Moved) or is_transient(error)
+                log.warning("verification_waits", error=f"{type(error).__name__}: {error}"[:200], exc_info=None if passes else error)
                 ended.wait(AWAY_SECONDS)
 
     def look(self, rest: Rest) -> bool:
