@@ -5,7 +5,7 @@ export default defineConfig({
   input: process.env.MAGASIN_OPENAPI ?? "openapi.json",
   output: { path: process.env.MAGASIN_CLIENT ?? "src/api", entryFile: true },
   plugins: [
-    { name: "@hey-api/client-fetch", throwOnError: true, runtimeConfigPath: "@/app/http" },
+    { name: "@hey-api/client-fetch", baseUrl: false, throwOnError: true, runtimeConfigPath: "@/app/http" },
     { name: "@hey-api/typescript" },
     { name: "@hey-api/sdk", responseStyle: "data" },
   ],

@@ -148,15 +148,16 @@ def test_a_session_that_ends_keeps_the_page_and_what_was_typed(browser: Browser,
         page.get_by_role("button", name="Nouveau produit").click()
         page.get_by_label("Nom (français)").fill("Tarte aux pommes")
         assert system.client().post(f"/api/v2/users/{name}/sign-out").status_code == 204
+        asked = page.get_by_role("dialog", name="Votre session a expiré")
+        asked.locator("input[name=password]").fill(PASSPHRASE)
+        asked.get_by_role("button", name="Se connecter").click()
+        expect(asked).to_have_count(0)
+        expect(page.get_by_label("Nom (français)")).to_have_value("Tarte aux pommes")
         page.get_by_label("Code (SKU)").fill(f"T-{secrets.token_hex(4)}")
         for label in ("Nom (anglais)", "Catégorie (français)", "Catégorie (anglais)"):
             page.get_by_label(label).fill("Pie")
         page.get_by_label("Prix").fill("7,25")
         page.get_by_role("button", name="Enregistrer").click()
-        asked = page.get_by_role("dialog", name="Votre session a expiré")
-        expect(asked).to_be_visible()
-        asked.locator("input[name=password]").fill(PASSPHRASE)
-        asked.get_by_role("button", name="Se connecter").click()
         expect(page.get_by_text("Enregistré", exact=True).first).to_be_visible()
 
 
