@@ -73,8 +73,7 @@ client: setup ## Generate the pages' API client again from the API's document
 	@$(BIN)/python -m magasin.web_document > web/openapi.json
 	@$(BIN)/python -m magasin.web_build client
 
-screenshots: setup ## Take the README's three pictures of the demonstration
-	@$(BIN)/python -m magasin.web_build
+screenshots: setup ## Take the README's three pictures, while make run runs in another terminal
 	@$(BIN)/python -m tests.services --prepare
 	@$(BIN)/python -m tests.screenshots
 
