@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Error, Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, ViewportSize, expect, sync_playwright
 
 from tests.services import ROOT
 
 PICTURES: Final = ROOT / "docs" / "pictures"
 CHROMIUM: Final = "/usr/bin/chromium"
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage")
-SIZE: Final = {"width": 1440, "height": 900}
+SIZE: Final[ViewportSize] = {"width": 1440, "height": 900}
 VIEWS: Final = (("caisse", "admin", "light"), ("siege", "gestionnaire", "light"), ("exploitation", "operateur", "dark"))
 SETTLE_MS: Final = 1_500
 """Drawings grow into their places."""

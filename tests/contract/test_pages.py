@@ -109,9 +109,9 @@ async def test_a_path_without_a_page_is_a_problem(browser: httpx2.AsyncClient) -
 
 
 async def test_pages_that_are_not_built_yet_are_a_problem_too(browser: httpx2.AsyncClient) -> None:
-    for path in pages.WEB.rglob("*"):
-        if path.is_file():
-            path.unlink()
+    for file in pages.WEB.rglob("*"):
+        if file.is_file():
+            file.unlink()
     for path in ("/", "/caisse"):
         answer = await browser.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
