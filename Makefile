@@ -59,7 +59,7 @@ check: setup ## Style, types, layers, dependencies, secrets
 	.ci/secrets
 	$(BIN)/python -m magasin.web_build check
 
-test: check ## Everything that CI runs: check, all tests, coverage of 90 % with branches
+test: check gateway ## Everything that CI runs: check, all tests, coverage of 90 % with branches
 	@$(BIN)/python -m magasin.web_build
 	$(BIN)/python -m magasin.web_build test
 	@$(BIN)/python -m tests.services --prepare

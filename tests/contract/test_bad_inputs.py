@@ -379,7 +379,8 @@ def test_filters_are_checked(shop: Shop, query: str) -> None:
     answer = shop.http.get(f"/api/v2/{query.format(store=shop.store_id)}")
     assert answer.status_code == 422
     name = query.partition("?")[2].partition("=")[0]
-    assert [pointer for pointer, _ in faults(answer)] == [f"/query/{name}"]
+    # One of several values is told by its place.
+    assert [pointer.removesuffix("/0") for pointer, _ in faults(answer)] == [f"/query/{name}"]
 
 
 def test_days_have_an_order(shop: Shop) -> None:

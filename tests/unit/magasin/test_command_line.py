@@ -12,6 +12,7 @@ from infra.settings import Settings, settings
 from magasin import __main__ as command_line
 from magasin import demo, house, migrate
 from magasin import run as running
+from magasin.gateway.plan import Plan
 from magasin.home import Claim, Memory, Running
 from magasin.processes import Identity, identity_of
 from magasin.servers import Servers
@@ -82,13 +83,33 @@ def test_api_and_worker_turn_into_those_processes(monkeypatch: pytest.MonkeyPatc
 
 
 def test_run_is_a_demonstration_unless_the_environment_says_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[tuple[str, bool]] = []
-    monkeypatch.setattr(running, "run", lambda chosen, _, *, demonstration: started.append((chosen.env, demonstration)))
+    started: list[tuple[str, bool, Plan | None]] = []
+    monkeypatch.setattr(running, "run", lambda chosen, _, *, demonstration, plan: started.append((chosen.env, demonstration, plan)))
     typed("run")
     typed("run", "--no-demonstration")
     monkeypatch.setenv("MAGASIN_ENV", "production")
     typed("run")
-    assert started == [("demo", True), ("demo", False), ("production", False)]
+    assert started == [("demo", True, None), ("demo", False, None), ("production", False, None)]
+
+
+def test_many_instances_are_started_by_a_plan_and_a_bad_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr(running, "run", lambda _chosen, _console, *, demonstration, plan: plans.append(plan))  # noqa: ARG005 - as run has it
+    typed("run", "--instances", "3", "--balance", "lc")
+    (plan,) = plans
+    assert isinstance(plan, Plan)
+    assert set(map(tuple, plan.instances().values())) == {("api-1", "api-2", "api-3")}
+    code, said = typed("run", "--instances", "3", "--balance", "best")
+    assert code == 1
+    assert "best" in said
+
+
+def test_deploy_needs_a_gateway_that_runs(home: Path) -> None:
+    code, said = typed("deploy", "--sales", "2", "hash")
+    assert (code, "Nothing is running" in said) == (1, True)
+    pretend_to_run(home)
+    code, said = typed("deploy", "--sales", "2", "hash")
+    assert (code, "no gateway" in said) == (1, True)
 
 
 def test_demo_ends_with_the_verdict_on_the_figures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
