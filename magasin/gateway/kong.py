@@ -20,6 +20,8 @@ ALGORITHMS: Final[Mapping[Algorithm, str]] = {
 }
 CONSUMER: Final = "magasin"
 """Who issued every token: the claim `iss` names it."""
+UNUSED: Final = "none"
+"""The form wants a word; a signature of RS256 is checked by the public key alone."""
 MILLISECONDS: Final = 1_000
 ANSWER_SECONDS: Final = 60
 LONGEST_STREAM_SECONDS: Final = 3_600
@@ -51,10 +53,7 @@ def declaration(plan: Plan, targets: Mapping[str, Sequence[Target]], around: Sur
         "consumers": [
             {
                 "username": CONSUMER,
-                "jwt_secrets": [
-                    # The form wants one; a signature of RS256 is checked by the public key alone.
-                    {"key": CONSUMER, "algorithm": "RS256", "rsa_public_key": around.public_key, "secret": "none"}
-                ],
+                "jwt_secrets": [{"key": CONSUMER, "algorithm": "RS256", "rsa_public_key": around.public_key, "secret": UNUSED}],
             }
         ],
         "plugins": [_cors(around), _correlation(), _prometheus()],

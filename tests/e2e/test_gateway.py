@@ -232,6 +232,6 @@ def test_a_killed_instance_is_left_out_and_comes_back(house: House, person: dict
     assert set(house.hosts("sales")) == set(before)
     assert min(shares.values()) > 0
     failed = {answer: count for answer, count in crowd.answers.items() if answer not in {"GET 200", "POST 202"}}
-    # Only what the dying one had in its hands; a till sends that again under the same id.
-    assert sum(failed.values()) <= TOGETHER, failed
+    # Only what the dying one had in its hands, or was handed before anybody knew; a till sends that again under the same id.
+    assert sum(failed.values()) <= 2 * TOGETHER, failed
     assert crowd.all_sold_is_recorded() or failed
