@@ -120,7 +120,7 @@ class Drawn:
 
     def one(self, at: Clocks, cell: tuple[str, str]) -> Question:
         """One cell of stock."""
-        wanted = Wanted(stores={cell[0]}, sku=cell[1])
+        wanted = Wanted(stores={cell[0]}, skus={cell[1]})
         return lambda connection: clocks.levels(connection, wanted, at, after=None, limit=1)
 
     def ledger(self, at: Clocks, cell: tuple[str, str]) -> Question:
@@ -167,7 +167,7 @@ def wrong(engine: Engine, begin: datetime) -> int:
             (store, sku), at = drawn.cell(), drawn.both()
             rows = connection.execute(history, {"store": store, "sku": sku, "as_of": at.as_of, "known_at": at.known_at})
             moved = [Movement(Sku(sku), row.effective_at, UUID(str(row.event_id)), row.line, row.delta, row.counted) for row in rows]
-            found, _ = clocks.levels(connection, Wanted(stores={store}, sku=sku), at, after=None, limit=1)
+            found, _ = clocks.levels(connection, Wanted(stores={store}, skus={sku}), at, after=None, limit=1)
             off += sum(row["on_hand"] for row in found) != fold(moved).on_hand
     return off
 
