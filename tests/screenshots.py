@@ -13,7 +13,14 @@ PICTURES: Final = ROOT / "docs" / "pictures"
 CHROMIUM: Final = "/usr/bin/chromium"
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage")
 SIZE: Final[ViewportSize] = {"width": 1440, "height": 900}
-VIEWS: Final = (("caisse", "admin", "light"), ("siege", "gestionnaire", "light"), ("exploitation", "operateur", "dark"))
+VIEWS: Final = (
+    ("caisse", "caissier-292", "light"),
+    # The demonstration's last day.
+    ("siege?periode=yesterday", "gestionnaire", "light"),
+    ("exploitation", "operateur", "dark"),
+)
+BASKET: Final = ("café moulu", "bananes", "3*lait", "fromage")
+CATALOGUE_MS: Final = 60_000
 SETTLE_MS: Final = 1_500
 """Drawings grow into their places."""
 
@@ -25,6 +32,18 @@ def sign_in(page: Page, url: str, username: str, password: str) -> None:
     page.fill("input[name=password]", password)
     page.keyboard.press("Enter")
     page.locator("header.top").wait_for()
+
+
+def fill_the_cart(page: Page) -> None:
+    """Take the first product that each of some words finds."""
+    expect(page.get_by_text("à jour")).to_be_visible(timeout=CATALOGUE_MS)
+    field = page.get_by_role("combobox", name="Chercher un produit")
+    for words in BASKET:
+        field.fill(words)
+        page.get_by_role("option").first.wait_for()
+        page.keyboard.press("Enter")
+    field.fill("biscuits")
+    page.get_by_role("option").first.wait_for()
 
 
 def take(url: str, password: str) -> list[Path]:
@@ -42,15 +61,18 @@ def take(url: str, password: str) -> list[Path]:
                 page.goto(f"{url}/{view}")
                 page.locator("main h1").first.wait_for(state="attached")
                 expect(page.locator("main .skeleton")).to_have_count(0, timeout=30_000)
+                name = view.partition("?")[0]
+                if name == "caisse":
+                    fill_the_cart(page)
                 page.wait_for_timeout(SETTLE_MS)
-                written.append(PICTURES / f"{view}.png")
+                written.append(PICTURES / f"{name}.png")
                 page.screenshot(path=written[-1])
         browser.close()
     return written
 
 
 if __name__ == "__main__":
-    address = os.environ.get("MAGASIN_URL", f"http://127.0.0.1:{os.environ.get('MAGASIN_PORT', '8000')}")
+    address = os.environ.get("MAGASIN_URL", f"http://127.0.0.1:{os.environ.get('MAGASIN_PORT', '8080')}")
     try:
         for picture in take(address, os.environ.get("MAGASIN_DEMO_PASSWORD", "magasin-demo")):
             sys.stdout.write(f"{picture.relative_to(ROOT)}\n")
