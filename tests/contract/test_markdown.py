@@ -78,6 +78,6 @@ def test_the_readme_tells_of_every_row_that_was_asked_for() -> None:
 
 
 def test_the_pictures_are_small() -> None:
-    pictures = list((ROOT / "docs" / "images").iterdir())
+    pictures = list((ROOT / "docs" / "pictures").iterdir())
     assert pictures
     assert [path.name for path in pictures if path.stat().st_size > LARGEST_PICTURE] == []
