@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Engine
 
 from api.auth import JSON, takes
 from api.document import LISTED, ONE
-from api.operators import PREFIX, TAG, Onlooker, Operator, Reason, engine_of, now_standing
-from api.problems import Problem, problem_responses
-from api.reading import Page, after_of, instant_part, paged
+from api.operators import PREFIX, TAG, Onlooker, Operator, Reason, engine_of, json_if_anything, now_standing
+from api.operators_jobs import newest, one
+from api.problems import problem_responses
+from api.reading import Page
 from api.reads import After, Form, Limit, Reading
 from api.tokens import Principal
 from operations import job, job_orders, rebuild, swap
@@ -145,34 +146,16 @@ async def list_rebuilds(
 ) -> Response:
     """The newest first."""
     del form
-    place = after_of(after, instant_part)
-
-    def find(connection: Connection) -> Page:
-        found = job.page(connection, kind=KIND, state=state, before=place[0] if place else None, limit=limit + 1)
-        return paged([_told(connection, each) for each in found], limit, "created_at")
-
-    return await reader.answer(request, who, now_standing, find)
+    return await reader.answer(request, who, now_standing, newest(_told, kind=KIND, state=state, after=after, limit=limit))
 
 
 @router.get("/{rebuild_id}", summary="Une reconstruction / One rebuild", responses={**ONE, 200: {"model": RebuildShown}})
 async def show_rebuild(request: Request, rebuild_id: UUID, who: Onlooker, reader: Reading) -> Response:
     """How far it is, and, once it is ready, what would change."""
-
-    def find(connection: Connection) -> Page:
-        found = job.find(connection, rebuild_id, KIND)
-        if found is None:
-            raise Problem("unknown_job")
-        return Page(_told(connection, found))
-
-    return await reader.answer(request, who, now_standing, find)
+    return await reader.answer(request, who, now_standing, lambda connection: Page(one(_told, KIND, rebuild_id)(connection)))
 
 
-async def _json_if_anything(request: Request) -> None:
-    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
-        await takes(*JSON)(request)
-
-
-ordering = APIRouter(prefix=f"{PREFIX}/rebuilds/{{rebuild_id}}", tags=[TAG], dependencies=[Depends(_json_if_anything)])
+ordering = APIRouter(prefix=f"{PREFIX}/rebuilds/{{rebuild_id}}", tags=[TAG], dependencies=[Depends(json_if_anything)])
 ORDERED: Final = problem_responses(*REFUSALS, "unsupported_media_type", "unknown_job", "wrong_status")
 SWAPPED: Final = problem_responses(*REFUSALS, "unsupported_media_type", "unknown_job", "wrong_status", "rebuild_behind", "rebuild_outdated")
 

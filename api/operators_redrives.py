@@ -1,6 +1,7 @@
 """How are the letters of a selection sent back to the queue that they came from?"""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -12,12 +13,12 @@ from sqlalchemy import Connection
 from api.auth import JSON, takes
 from api.document import LISTED, ONE
 from api.operators import PREFIX, TAG, Onlooker, Operator, Reason, engine_of, now_standing
+from api.operators_jobs import newest, one
 from api.problems import problem_responses
-from api.reading import Page, after_of, instant_part, number_part, paged
+from api.reading import Page, after_of, number_part, paged
 from api.reads import PRINTABLE, After, Form, Limit, Reading
-from operations import job, job_orders, redrive
-from operations.deed import Refused
-from operations.job import State
+from operations import job_orders, redrive
+from operations.job import Job, State
 from operations.redrive import DEFAULT_CANARY, DEFAULT_RATE, KIND, Wish
 
 REFUSALS: Final = ("unauthorized", "forbidden", "unsupported_media_type", "invalid_content", "database_unavailable")
@@ -100,20 +101,13 @@ async def list_redrives(
 ) -> Response:
     """The newest first."""
     del form
-    place = after_of(after, instant_part)
-
-    def find(connection: Connection) -> Page:
-        found = job.page(connection, kind=KIND, state=state, before=place[0] if place else None, limit=limit + 1)
-        now = datetime.now(UTC)
-        return paged([redrive.told(connection, each, now) for each in found], limit, "created_at")
-
-    return await reader.answer(request, who, now_standing, find)
+    return await reader.answer(request, who, now_standing, newest(_told, kind=KIND, state=state, after=after, limit=limit))
 
 
 @router.get("/redrives/{redrive_id}", summary="Un renvoi / One redrive", responses={**ONE, **problem_responses("unknown_job")})
 async def show_redrive(request: Request, redrive_id: UUID, who: Onlooker, reader: Reading) -> Response:
     """How far it is."""
-    return await reader.answer(request, who, now_standing, lambda connection: Page(_one(connection, redrive_id)))
+    return await reader.answer(request, who, now_standing, lambda connection: Page(one(_told, KIND, redrive_id)(connection)))
 
 
 @router.get(
@@ -137,7 +131,7 @@ async def list_redrive_items(
     place = after_of(after, number_part)
 
     def find(connection: Connection) -> Page:
-        _one(connection, redrive_id)
+        one(_told, KIND, redrive_id)(connection)
         found = redrive.items(connection, redrive_id, outcome=outcome, after=place[0] if place else None, limit=limit + 1)
         return paged(found, limit, "place")
 
@@ -181,16 +175,12 @@ async def _order(request: Request, redrive_id: UUID, verb: job_orders.Verb, body
 
 
 async def _shown(request: Request, redrive_id: UUID) -> RedriveShown:
-    def find() -> dict[str, Any]:
+    def find() -> Mapping[str, Any]:
         with engine_of(request).connect() as connection:
-            return _one(connection, redrive_id)
+            return one(_told, KIND, redrive_id)(connection)
 
     return RedriveShown(**await asyncio.to_thread(find))
 
 
-def _one(connection: Connection, redrive_id: UUID) -> dict[str, Any]:
-    """Raises Refused (unknown_job)."""
-    found = job.find(connection, redrive_id, KIND)
-    if found is None:
-        raise Refused("unknown_job")
+def _told(connection: Connection, found: Job) -> dict[str, Any]:
     return redrive.told(connection, found, datetime.now(UTC))

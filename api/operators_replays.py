@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from api.auth import JSON, takes
 from api.document import LISTED, ONE
 from api.operators import PREFIX, TAG, Onlooker, Operator, Reason, Why, engine_of, json_if_anything, now_standing, why
+from api.operators_jobs import newest, one
 from api.problems import Problem, problem_responses
-from api.reading import Page, after_of, instant_part, paged
+from api.reading import Page
 from api.reads import After, Form, Limit, Reading
 from events.fields import Instant, SkuField, StoreIdField
 from infra import queues
@@ -125,26 +126,13 @@ async def list_replays(
 ) -> Response:
     """The newest first, those that only counted too."""
     del form
-    place = after_of(after, instant_part)
-
-    def find(connection: Connection) -> Page:
-        found = job.page(connection, kind=KIND, state=state, before=place[0] if place else None, limit=limit + 1)
-        return paged([replay.told(each, datetime.now(UTC)) for each in found], limit, "created_at")
-
-    return await reader.answer(request, who, now_standing, find)
+    return await reader.answer(request, who, now_standing, newest(_told, kind=KIND, state=state, after=after, limit=limit))
 
 
 @router.get("/{replay_id}", summary="Un rejeu / One replay", responses={**ONE, 200: {"model": ReplayShown}})
 async def show_replay(request: Request, replay_id: UUID, who: Onlooker, reader: Reading) -> Response:
     """How far it is."""
-
-    def find(connection: Connection) -> Page:
-        found = job.find(connection, replay_id, KIND)
-        if found is None:
-            raise Problem("unknown_job")
-        return Page(replay.told(found, datetime.now(UTC)))
-
-    return await reader.answer(request, who, now_standing, find)
+    return await reader.answer(request, who, now_standing, lambda connection: Page(one(_told, KIND, replay_id)(connection)))
 
 
 ordering = APIRouter(prefix=f"{PREFIX}/replays/{{replay_id}}", tags=[TAG], dependencies=[Depends(json_if_anything)])
@@ -179,5 +167,8 @@ async def _require_queue(request: Request, name: str) -> None:
 
 async def _shown(deed: Callable[[], Job]) -> ReplayShown:
     found = await asyncio.to_thread(deed)
-    told: dict[str, Any] = replay.told(found, datetime.now(UTC))
-    return ReplayShown.model_validate(told)
+    return ReplayShown.model_validate(replay.told(found, datetime.now(UTC)))
+
+
+def _told(_: Connection, found: Job) -> dict[str, Any]:
+    return replay.told(found, datetime.now(UTC))

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Engine
 
 from api.document import LISTED, ONE
 from api.operators import PREFIX, TAG, Onlooker, Operator, Reason, Why, engine_of, json_if_anything, now_standing, why
-from api.problems import Problem, problem_responses
-from api.reading import Page, after_of, instant_part, paged
+from api.operators_jobs import newest, one
+from api.problems import problem_responses
+from api.reading import Page
 from api.reads import After, Form, Limit, Reading
 from events.fields import StoreIdField
 from operations import job, job_orders, verification, verified
@@ -104,12 +105,10 @@ async def list_verifications(
 ) -> Response:
     """The newest first. `standing` is what the one that never ends has proven: through when, how long ago, what differs."""
     del form
-    place = after_of(after, instant_part)
+    jobs = newest(_told, kind=KIND, state=state, after=after, limit=limit)
 
     def find(connection: Connection) -> Page:
-        now = datetime.now(UTC)
-        found = job.page(connection, kind=KIND, state=state, before=place[0] if place else None, limit=limit + 1)
-        page = paged([verification.told(connection, each, now) for each in found], limit, "created_at")
+        page = jobs(connection)
         return Page(page.items, page.after, extra={"standing": verified.standing(connection).told_now()})
 
     return await reader.answer(request, who, now_standing, find)
@@ -118,14 +117,7 @@ async def list_verifications(
 @router.get("/{verification_id}", summary="Une vérification / One verification", responses={**ONE, 200: {"model": VerificationShown}})
 async def show_verification(request: Request, verification_id: UUID, who: Onlooker, reader: Reading) -> Response:
     """How far it is, and what differs so far."""
-
-    def find(connection: Connection) -> Page:
-        found = job.find(connection, verification_id, KIND)
-        if found is None:
-            raise Problem("unknown_job")
-        return Page(verification.told(connection, found, datetime.now(UTC)))
-
-    return await reader.answer(request, who, now_standing, find)
+    return await reader.answer(request, who, now_standing, lambda connection: Page(one(_told, KIND, verification_id)(connection)))
 
 
 ordering = APIRouter(prefix=f"{PREFIX}/verifications/{{verification_id}}", tags=[TAG], dependencies=[Depends(json_if_anything)])
@@ -155,6 +147,10 @@ async def _shown(request: Request, deed: Callable[[Engine], Job]) -> Verificatio
     def work() -> dict[str, Any]:
         found = deed(engine)
         with engine.connect() as connection:
-            return verification.told(connection, found, datetime.now(UTC))
+            return _told(connection, found)
 
     return VerificationShown.model_validate(await asyncio.to_thread(work))
+
+
+def _told(connection: Connection, found: Job) -> dict[str, Any]:
+    return verification.told(connection, found, datetime.now(UTC))

@@ -5,13 +5,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Error, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Error, Page, ViewportSize, expect
 
+from tests.e2e.browsing import chromium
 from tests.services import ROOT
 
 PICTURES: Final = ROOT / "docs" / "pictures"
-CHROMIUM: Final = "/usr/bin/chromium"
-FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage")
 SIZE: Final[ViewportSize] = {"width": 1440, "height": 900}
 VIEWS: Final = (
     ("caisse", "caissier-292", "light"),
@@ -50,8 +49,7 @@ def take(url: str, password: str) -> list[Path]:
     """The files that were written."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     written = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+    with chromium() as browser:
         for view, username, theme in VIEWS:
             with browser.new_context(
                 locale="fr-CA", color_scheme="dark" if theme == "dark" else "light", viewport=SIZE, service_workers="block"
@@ -67,7 +65,6 @@ def take(url: str, password: str) -> list[Path]:
                 page.wait_for_timeout(SETTLE_MS)
                 written.append(PICTURES / f"{name}.png")
                 page.screenshot(path=written[-1])
-        browser.close()
     return written
 
 

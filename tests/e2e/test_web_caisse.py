@@ -7,34 +7,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.e2e.browsing import PATIENCE_MS
 from tests.e2e.system import Json, Shop, System, eventually
 from tests.e2e.wire import Wire
 
-CHROMIUM: Final = "/usr/bin/chromium"
-FLAGS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-dev-shm-usage",
-)
-PATIENCE_MS: Final = 30_000
 PASSPHRASE: Final = "correct horse battery"  # noqa: S105 - of accounts that live as long as a test
 A_SALE: Final = r"^POST /api/v2/stores/[^/]+/sales "
 KEPT_OFFLINE: Final = "navigator.serviceWorker.ready.then(found => found.active !== null)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for this module: its event loop would be in the way of others' tests."""
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-        yield found
-        found.close()
 
 
 @pytest.fixture

@@ -7,26 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.e2e.browsing import PATIENCE_MS
 from tests.e2e.system import Shop, System, sku
 from tests.e2e.wire import Wire
 
-CHROMIUM: Final = "/usr/bin/chromium"
-FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage")
-PATIENCE_MS: Final = 30_000
 PASSPHRASE: Final = "a horse looks at the chain"  # noqa: S105 - of accounts that live as long as a test
 NOW: Final = {"Prefer": "wait=10"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for this module: its event loop would be in the way of others' tests."""
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-        yield found
-        found.close()
 
 
 @dataclass

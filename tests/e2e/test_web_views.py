@@ -4,18 +4,14 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from magasin.web_build import WEB
 from tests.e2e.system import System
 
-CHROMIUM: Final = "/usr/bin/chromium"
-FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage")
-PATIENCE_MS: Final = 30_000
 PASSPHRASE: Final = "every view for everybody"  # noqa: S105 - of accounts that live as long as a test
 VIEWS: Final = (
     "/",
@@ -36,16 +32,6 @@ VIEWS: Final = (
 )
 AXE: Final = "node_modules/axe-core/axe.min.js"
 SLOW: Final = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for this module: its event loop would be in the way of others' tests."""
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-        yield found
-        found.close()
 
 
 def account(system: System, role: str = "admin", stores: tuple[str, ...] = ("*",)) -> str:
