@@ -127,7 +127,7 @@ class System:
     processes: dict[str, Running]
     engine: Engine
     _clients: list[httpx2.Client] = field(default_factory=list)
-    probes: Mapping[str, str] = field(default_factory=dict)
+    probes: dict[str, str] = field(default_factory=dict)
     """Where each worker tells how it does."""
 
     @property
@@ -158,6 +158,19 @@ class System:
         answer = shop.http.put(shop.path, json=body, headers={"Prefer": "wait=10"})
         assert answer.status_code == 201, answer.text
         return shop
+
+    def killed(self, names: Sequence[str], folder: Path) -> None:
+        """Kill these workers as the machine would, by signal 9, and start them again."""
+        for name in names:
+            self.processes[name].tell(signal.SIGKILL)
+        for name in names:
+            self.processes[name].process.wait()
+            port = free_port()
+            self.probes[name] = f"{LOOPBACK}:{port}"
+            env = {**environment(self.settings), "MAGASIN_PROBE_PORT": str(port)}
+            self.processes[name] = Running(f"{name}-again", (sys.executable, "-m", "workers", name), env, folder)
+        for name in names:
+            self.processes[name].ready(f"http://{self.probes[name]}")
 
     def close(self) -> None:
         """Close the clients."""

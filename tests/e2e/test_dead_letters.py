@@ -3,8 +3,6 @@
 import asyncio
 import json
 import secrets
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,7 @@ from sqlalchemy import text
 
 from infra.connection import connect
 from infra.topology import INTAKE, INTAKE_KEY
-from magasin.home import LOOPBACK
-from tests.e2e.system import Json, Running, Shop, System, environment, eventually, free_port
+from tests.e2e.system import Json, Shop, System, eventually
 
 OPS = "/api/v2/ops"
 KINDS = 10
@@ -97,19 +94,6 @@ def recorded(system: System, tag: str) -> list[str]:
         return [str(each) for each in connection.scalars(text("SELECT event_id FROM event_log WHERE source = :tag"), {"tag": tag})]
 
 
-def killed(system: System, names: Sequence[str], folder: Path) -> None:
-    """Kill these workers by signal 9 and start them again."""
-    for name in names:
-        system.processes[name].tell(signal.SIGKILL)
-    probes = {name: free_port() for name in names}
-    for name, port in probes.items():
-        system.processes[name].process.wait()
-        env = {**environment(system.settings), "MAGASIN_PROBE_PORT": str(port)}
-        system.processes[name] = Running(f"{name}-again", (sys.executable, "-m", "workers", name), env, folder)
-    for name, port in probes.items():
-        system.processes[name].ready(f"http://{LOOPBACK}:{port}")
-
-
 @pytest.mark.timeout(300)
 def test_poison_is_found_in_its_groups_and_goes_back_each_once_whatever_is_killed(
     system: System, shop: Shop, desk: httpx2.Client, tmp_path: Path
@@ -141,7 +125,7 @@ def test_poison_is_found_in_its_groups_and_goes_back_each_once_whatever_is_kille
     order = {"selection_id": selection["selection_id"], "count": OF_EACH, "digest": selection["digest"], "max_per_second": 4, **WHY}
     begun = done(desk, "redrives", order)
     eventually(lambda: got(desk, f"redrives/{begun['id']}")["succeeded"] >= 2 or None)
-    killed(system, ["stock-writer", "operator"], tmp_path)
+    system.killed(["stock-writer", "operator"], tmp_path)
 
     def over() -> Json | None:
         found = got(desk, f"redrives/{begun['id']}")
