@@ -30,6 +30,7 @@ VIEWS: Final = (
     "/gestion/comptages",
     "/gestion/webhooks",
 )
+STORES: Final = 10
 AXE: Final = "node_modules/axe-core/axe.min.js"
 SLOW: Final = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
 
@@ -103,7 +104,8 @@ def test_no_view_has_a_serious_fault_or_an_untranslated_text(browser: Browser, s
 
 
 def test_a_narrow_screen_is_wide_enough(browser: Browser, system: System) -> None:
-    system.open_store()
+    for _ in range(STORES):  # a column each
+        system.open_store()
     name = account(system)
     with context_of(browser, width=360) as context:
         page = context.new_page()
