@@ -18,7 +18,7 @@ VIEWS: Final = (
     ("siege?periode=yesterday", "gestionnaire", "light"),
     ("exploitation", "operateur", "dark"),
 )
-BASKET: Final = ("café moulu", "bananes", "3*lait", "fromage")
+BASKET: Final = ("café", "bananes", "lait", "fromage")
 CATALOGUE_MS: Final = 60_000
 SETTLE_MS: Final = 1_500
 """Drawings grow into their places."""
@@ -39,10 +39,10 @@ def fill_the_cart(page: Page) -> None:
     field = page.get_by_role("combobox", name="Chercher un produit")
     for words in BASKET:
         field.fill(words)
-        page.get_by_role("option").first.wait_for()
+        page.get_by_role("grid").get_by_role("row").first.wait_for()
         page.keyboard.press("Enter")
-    field.fill("biscuits")
-    page.get_by_role("option").first.wait_for()
+    field.fill("céréales")
+    page.get_by_role("grid").get_by_role("row").first.wait_for()
 
 
 def take(url: str, password: str) -> list[Path]:
