@@ -7,6 +7,7 @@ The API's documentation is a page too, with Swagger UI served from here.
 """
 
 import mimetypes
+from http import HTTPStatus
 from importlib.util import find_spec
 from os import PathLike, stat_result
 from pathlib import Path
@@ -65,7 +66,8 @@ class Pages(StaticFiles):
             return await super().get_response(path, scope)
         except HTTPException as error:
             first = path.split("/", 1)[0]
-            if error.status_code != 404 or not self._application or first in {"api", ".."} or "." in path.rsplit("/", 1)[-1]:  # noqa: PLR2004
+            no_view = not self._application or first in {"api", ".."} or "." in path.rsplit("/", 1)[-1]
+            if no_view or error.status_code != HTTPStatus.NOT_FOUND:
                 raise
             if "text/html" not in Headers(scope=scope).get("accept", ""):
                 raise
