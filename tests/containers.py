@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import httpx2
+from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import HttpWaitStrategy, LogMessageWaitStrategy
 
@@ -16,18 +17,31 @@ REDIS_IMAGE = "redis:8"
 PASSWORD = "test"  # noqa: S105 - of containers that live as long as a test run
 START_SECONDS = 120
 PING_SECONDS = 5
+PULL_SECONDS = 300
 
 
-def docker_answers() -> bool:
-    """True when there is an engine and we may use it."""
+def docker_serves() -> bool:
+    """True when there is an engine, we may use it, and it has the images or gets them."""
     scheme, _, place = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").partition("://")
     transport = httpx2.HTTPTransport(uds=place) if scheme == "unix" else httpx2.HTTPTransport()
-    host = "docker" if scheme == "unix" else place
-    with httpx2.Client(transport=transport, timeout=PING_SECONDS, trust_env=False) as engine:
+    base = f"http://{'docker' if scheme == 'unix' else place}"
+    images = [POSTGRES_IMAGE, RABBITMQ_IMAGE, REDIS_IMAGE]
+    if not testcontainers_config.ryuk_disabled:
+        images.append(testcontainers_config.ryuk_image)
+    patience = httpx2.Timeout(PULL_SECONDS, connect=PING_SECONDS)
+    with httpx2.Client(base_url=base, transport=transport, timeout=patience, trust_env=False) as engine:
         try:
-            return engine.get(f"http://{host}/_ping").is_success
+            return engine.get("/_ping", timeout=PING_SECONDS).is_success and all(_there(engine, image) for image in images)
         except httpx2.HTTPError:
             return False
+
+
+def _there(engine: httpx2.Client, image: str) -> bool:
+    """Whether the engine has this image, after it tried to get it."""
+    if not engine.get(f"/images/{image}/json").is_success:
+        name, _, tag = image.rpartition(":")
+        engine.post("/images/create", params={"fromImage": name, "tag": tag})
+    return engine.get(f"/images/{image}/json").is_success
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Which PostgreSQL, RabbitMQ and Redis do the tests use? One set for the whole run, however many processes it has.
 
-In this order: what the environment names; containers, where a Docker engine answers; else the project's own private servers.
+In this order: what the environment names; containers, where a Docker engine has their images or gets them; else the project's own
+private servers.
 Whoever needs them first starts a keeper (``python -m tests.services``), which ends with the test run, however that ended.
 """
 
@@ -25,7 +26,7 @@ from magasin.install import CannotInstallError, install
 from magasin.processes import Identity, identity_of, is_alive, signal_process
 from magasin.servers import AMQP_URL, DATABASE_URL, MANAGEMENT_URL, NAMES, REDIS_URL, missing, servers_for
 from magasin.supervise import Supervisor
-from tests.containers import docker_answers, started_containers
+from tests.containers import docker_serves, started_containers
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE = "MAGASIN_TEST_FOLDER"
@@ -59,7 +60,7 @@ def source() -> Source:
     """Where those servers come from that the environment doesn't name."""
     if {DATABASE_URL, AMQP_URL, REDIS_URL} <= named_by_environment().keys():
         return "environment"
-    return "containers" if docker_answers() else "private"
+    return "containers" if docker_serves() else "private"
 
 
 def begin_run() -> None:

@@ -154,6 +154,8 @@ def _cluster(service: Service, algorithm: Algorithm, targets: Sequence[Target]) 
         ],
         "outlier_detection": {
             "consecutive_gateway_failure": 3,
+            # Written out: its default is to notice and do nothing.
+            "enforcing_consecutive_gateway_failure": 100,
             "consecutive_5xx": 1_000,
             "interval": "1s",
             "base_ejection_time": "2s",
@@ -162,7 +164,8 @@ def _cluster(service: Service, algorithm: Algorithm, targets: Sequence[Target]) 
         },
         # When all of them look sick (a machine that has no time answers no question in time), any of them is better than a refusal.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
-        "circuit_breakers": {"thresholds": [{"max_connections": 4_096, "max_pending_requests": 4_096, "max_requests": 4_096}]},
+        # Three retries at a time, the default, are too few for the tills that a dying instance had.
+        "circuit_breakers": {"thresholds": [dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), 4_096)]},
     }
 
 

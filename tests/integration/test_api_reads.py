@@ -67,8 +67,13 @@ def clockless(answer: Json) -> Json:
     """The answer without what it says of the clock: a till is silent one second longer in the next answer."""
     told = {name: value for name, value in answer.items() if name != "meta"}
     if isinstance(told.get("items"), list):
-        told["items"] = [{name: value for name, value in item.items() if name != "silent_seconds"} for item in told["items"]]
+        told["items"] = timeless(told["items"])
     return told
+
+
+def timeless(rows: list[Json]) -> list[Json]:
+    """The rows without how long somebody is silent."""
+    return [{name: value for name, value in row.items() if name != "silent_seconds"} for row in rows]
 
 
 @pytest.mark.parametrize("read", [*LISTS, *ONES])
@@ -156,7 +161,7 @@ def test_pages_make_the_whole(shop: Furnished, read: str) -> None:
         pages.append(answer.json()["items"])
         path = answer.links.get("next", {}).get("url")
         assert path is None or path.startswith("/api/v2/")
-    assert [item for page in pages for item in page] == whole
+    assert timeless([item for page in pages for item in page]) == timeless(whole)
     assert all(len(page) == 2 for page in pages[:-1])
     assert shop.get(read).json().keys() >= {"items", "meta"}
 
@@ -170,7 +175,8 @@ def test_every_list_is_a_table_too(shop: Furnished, read: str) -> None:
     assert answer.headers["vary"] == "Accept, Accept-Language, Authorization"
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert len(rows) == len(items)
-    assert answer.text == shop.get(read + ("&" if "?" in read else "?") + "format=csv").text
+    asked_for = shop.get(read + ("&" if "?" in read else "?") + "format=csv")
+    assert timeless(list(csv.DictReader(io.StringIO(asked_for.text)))) == timeless(rows)
     for cell in (cell for row in rows for cell in row.values()):
         assert not cell.startswith(("=", "+", "@", "\t", "\r")), cell
 
