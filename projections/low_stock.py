@@ -1,7 +1,8 @@
 """What is running out, or has run out, and how long will it last?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, Final
 
 from sqlalchemy import Connection, TextClause, text
@@ -23,6 +24,13 @@ BOUNDS: Final[Mapping[str | None, tuple[int | None, int | None]]] = {
     None: (None, None),
 }
 """Units on hand, from and to, of each status among those that are listed."""
+LISTED: Final[Mapping[str | None, Callable[[Mapping[str, Any]], int]]] = {
+    "negative": lambda row: int(row[NEGATIVE.name]),
+    "out": lambda row: int(row[STOCK_OUTS.name] - row[NEGATIVE.name]),
+    "low": lambda row: int(row[LOW.name]),
+    None: lambda row: int(row[STOCK_OUTS.name] + row[LOW.name]),
+}
+"""How many products of each status are listed, by the counts of a store."""
 
 # Plain SQL over the stock writer's tables, as in `shelf`, which tells in which stores there is something to find.
 _SHORT: Final = """
@@ -116,7 +124,7 @@ def _products(connection: Connection, statement: TextClause, question: Question)
     rows = connection.execute(
         statement,
         {
-            "stores": [store_id for store_id in _concerned(connection, question) if place[0] is None or store_id >= place[0]],
+            "stores": _concerned(connection, question),
             "sku": question.sku,
             "categories": None if question.category is None else called(connection, question.category),
             "least": least,
@@ -132,10 +140,18 @@ def _products(connection: Connection, statement: TextClause, question: Question)
 
 
 def _concerned(connection: Connection, question: Question) -> list[str]:
-    """The stores that have something to list."""
+    """The stores that have something to list; of those of one page no more than fill it."""
     counts = replace(question, group_by=("store_id",), sku=None, limit=None, after=None, offset=0, sort=None)
-    rows = shelf.figures(connection, (STOCK_OUTS, LOW), counts)
-    return sorted(row["store_id"] for row in rows if row[STOCK_OUTS.name] or row[LOW.name])
+    listed = LISTED[question.option("status")]
+    begins = None if question.after is None else question.after[0]
+    rows = shelf.figures(connection, (STOCK_OUTS, NEGATIVE, LOW), counts)
+    counted = sorted((row["store_id"], listed(row)) for row in rows)
+    due = [(store_id, count) for store_id, count in counted if count and (begins is None or store_id >= begins)]
+    if question.limit is None or question.sku is not None or question.option("sort") == "urgency":
+        return [store_id for store_id, _ in due]
+    # How much is left of the store that the page goes on in, nobody knows.
+    before = accumulate((count if store_id != begins else 0 for store_id, count in due), initial=0)
+    return [store_id for (store_id, _), lines in zip(due, before, strict=False) if lines < question.limit]
 
 
 def _with_pace(connection: Connection, rows: Sequence[Mapping[str, Any]], question: Question) -> list[dict[str, Any]]:
