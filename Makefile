@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
+# Of the tests at a time: they wait for servers more than they reckon, and each has databases of its own.
+PROCESSES ?= 2
 SOURCES := api bench events infra magasin migrations operations projections schemas stock tests workers
 PIP_OPTIONS := --disable-pip-version-check --no-input --quiet
 export PIP_ROOT_USER_ACTION := ignore
@@ -63,7 +65,7 @@ test: check gateway ## Everything that CI runs: check, all tests, coverage of 90
 	@$(BIN)/python -m magasin.web_build
 	$(BIN)/python -m magasin.web_build test
 	@$(BIN)/python -m tests.services --prepare
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 format: setup ## Rewrite the sources in the house style
 	$(BIN)/ruff check --fix .

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -151,6 +151,8 @@ class Cable:
         finally:
             server.close()
             cable.frozen = False
+            # A connection may be there that nobody has looked at yet: its task starts in the next round of the loop.
+            await asyncio.sleep(0)
             cable.cut()
             await asyncio.gather(*cable._lines)
 
@@ -183,6 +185,8 @@ class Cable:
             pass
         finally:
             target.close()
+            with suppress(ConnectionError):
+                await target.wait_closed()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -72,6 +72,8 @@ class Subscriber:
             yield self
         finally:
             server.close()
+            # A connection may be there that nobody has looked at yet: its task starts in the next round of the loop.
+            await asyncio.sleep(0)
             await asyncio.gather(*filter(None, self._serving), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,6 +87,8 @@ class Subscriber:
             return
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.seen.append(request)

@@ -4,14 +4,12 @@ One for all tests of a run (`system`), so every test opens stores of its own. `f
 PostgreSQL and to Redis a test can take away without the others noticing.
 """
 
-import asyncio
 import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,7 +20,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
 from api.keys import key_of
@@ -32,6 +30,7 @@ from infra.settings import Settings
 from magasin.home import LOOPBACK
 from magasin.processes import dying_with_parent
 from tests import sandbox
+from tests.e2e.lines import Line
 from tests.services import ROOT, Services
 
 START_SECONDS = 120.0
@@ -248,75 +247,6 @@ def sale(sku: str, quantity: int = 1, **more: Any) -> Json:  # noqa: ANN401 - me
 def sku() -> str:
     """A SKU that no other test uses."""
     return f"T-{secrets.token_hex(5)}"
-
-
-class Line:
-    """A TCP line to a server that can be taken away: then what is connected breaks, and nobody gets a connection any more."""
-
-    def __init__(self, url: str, port: int) -> None:
-        far = make_url(url)
-        self._far = far.host or LOOPBACK, far.port or port
-        self._loop = asyncio.new_event_loop()
-        self._away = False
-        self._ends: set[asyncio.StreamWriter] = set()
-        self._carriers: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._server = self._run(asyncio.start_server(self._join, LOOPBACK, 0))
-        near = far.set(host=LOOPBACK, port=self._server.sockets[0].getsockname()[1])
-        self.url = near.render_as_string(hide_password=False)
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        """A block in which nothing gets through."""
-        self._away = True
-        self._run(self._cut())
-        try:
-            yield
-        finally:
-            self._away = False
-
-    def close(self) -> None:
-        """End the line."""
-        self._away = True
-        self._run(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self, work: Any) -> Any:  # noqa: ANN401 - any coroutine and what it answers
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
-
-    async def _cut(self) -> None:
-        for end in list(self._ends):
-            end.transport.abort()
-
-    async def _end(self) -> None:
-        self._server.close()
-        await self._cut()
-        await asyncio.gather(*self._carriers, return_exceptions=True)
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._away:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection(*self._far)
-        for source, target in ((reader, far_writer), (far_reader, writer)):
-            self._ends.add(target)
-            carrier = asyncio.create_task(self._carry(source, target))
-            self._carriers.add(carrier)
-            carrier.add_done_callback(self._carriers.discard)
-
-    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while chunk := await source.read(65_536):
-                target.write(chunk)
-                await target.drain()
-        except ConnectionError:
-            target.transport.abort()
-        finally:
-            target.close()
-            self._ends.discard(target)
 
 
 @dataclass

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.e2e.browsing import PATIENCE_MS
+from tests.e2e.lines import Wire
 from tests.e2e.system import Json, Shop, System, eventually
-from tests.e2e.wire import Wire
 
 PASSPHRASE: Final = "correct horse battery"  # noqa: S105 - of accounts that live as long as a test
 A_SALE: Final = r"^POST /api/v2/stores/[^/]+/sales "

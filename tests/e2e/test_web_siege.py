@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.browsing import PATIENCE_MS
+from tests.e2e.lines import Wire
 from tests.e2e.system import Shop, System, sku
-from tests.e2e.wire import Wire
 
 PASSPHRASE: Final = "a horse looks at the chain"  # noqa: S105 - of accounts that live as long as a test
 NOW: Final = {"Prefer": "wait=10"}
