@@ -73,7 +73,7 @@ class System:
 @asynccontextmanager
 async def started(parent: Path) -> AsyncIterator[System]:
     """Everything, ready; ended and removed at the end. The data lies below `parent`, on the disk where the project's own lies."""
-    home = _folder(parent)
+    home = private_folder(parent)
     servers = servers_for(home, {}, throwaway=True)
     memory = Memory.of(home)
     supervisor = Supervisor(home / "logs")
@@ -101,7 +101,8 @@ async def started(parent: Path) -> AsyncIterator[System]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _folder(parent: Path) -> Path:
+def private_folder(parent: Path) -> Path:
+    """A new folder below `parent` for the data of private servers."""
     parent.mkdir(parents=True, exist_ok=True, mode=0o711)
     home = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
     # PostgreSQL's own user has to pass through.

@@ -98,7 +98,7 @@ def make(folder: Path, cookie: str, conf: str) -> None:
     write_private(folder / "enabled_plugins", PLUGINS)
 
 
-def environment_of(folder: Path, *, epmd_port: int, distribution_port: int) -> dict[str, str]:
+def environment_of(folder: Path, *, epmd_port: int, distribution_port: int, node: str = NODE) -> dict[str, str]:
     """The whole environment of the broker: nothing of the machine's own RabbitMQ (files, cookie, ports) is looked at."""
     return {
         "PATH": os.environ["PATH"],
@@ -114,7 +114,7 @@ def environment_of(folder: Path, *, epmd_port: int, distribution_port: int) -> d
         "RABBITMQ_LOG_BASE": str(folder / "logs"),
         "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
         "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "RABBITMQ_NODENAME": NODE,
+        "RABBITMQ_NODENAME": node,
         "RABBITMQ_DIST_PORT": str(distribution_port),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{NO_SPINNING} -kernel inet_dist_use_interface {{127,0,0,1}}",
         "ERL_EPMD_PORT": str(epmd_port),
