@@ -52,13 +52,14 @@ demo: setup ## Post the 2,051 baskets and compare the figures
 load-year: setup ## Load a whole year into the running system: 1.44 million lines
 	@$(BIN)/magasin load-year
 
-check: setup ## Style, types, layers, dependencies, secrets
+check: setup ## Style, types, layers, dependencies, secrets, Kong's file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	.ci/secrets
+	$(BIN)/python -m magasin.gateway.check
 	$(BIN)/python -m magasin.web_build check
 
 test: check gateway ## Everything that CI runs: check, all tests, coverage of 90 % with branches

@@ -63,7 +63,7 @@ from api.sessions import Sessions
 from api.tokens import tokens_of
 from infra.announcements import Announcements
 from infra.canary import Canary
-from infra.connection import BrokerUnavailable, brief_channel
+from infra.connection import BrokerUnavailable
 from infra.database import engine_for
 from infra.logs import configure
 from infra.management import Management
@@ -71,7 +71,7 @@ from infra.memory import Memory
 from infra.outgoing import Outgoing
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
-from infra.topology import declare
+from infra.topology import provide
 from infra.traces import traces
 from schemas.imports import IMPORTS
 from schemas.requests import RecordSales
@@ -147,6 +147,7 @@ def create_app(config: Settings | None = None) -> FastAPI:
         Edge,
         limit_of=lambda path: limit_of(config, path),
         shortcut=shortcut,
+        instance=config.worker_name,
     )
     problems.install(app)
     describe(app, [*{command.body for command in (*COMMANDS, *RESTOCK_COMMANDS)}, RecordSales], import_shapes())
@@ -280,10 +281,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _declare(config: Settings) -> None:
-    """Make the topology if the broker is there and lets us; if not, /readyz says so until the publisher finds its exchanges."""
+    """Make the topology, or see that it is there, if the broker is; if not, /readyz says so until the publisher finds its exchanges."""
     try:
-        async with brief_channel(config.amqp_url, name=f"{NAME}-topology") as channel:
-            await declare(channel)
+        await provide(config.amqp_url, name=f"{NAME}-topology")
     except BrokerUnavailable as error:
         log.warning("broker_away", error=error.reason)
 

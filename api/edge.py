@@ -1,7 +1,7 @@
 """What happens to every request before anything else, and after everything else?
 
-It gets its ids (X-Request-ID, traceparent), its body is counted as it comes, it is timed and counted by route, and a request that failed
-or was slow is logged. One pure ASGI middleware: three stacked ones cost 60 µs more a request.
+It gets its ids (X-Request-ID, traceparent), its body is counted as it comes, it is timed and counted by route, a request that failed or was
+slow is logged, and an instance among several signs its answer. One pure ASGI middleware: three stacked ones cost 60 µs more a request.
 """
 
 import re
@@ -45,10 +45,11 @@ class Shortcut:
 
 
 class Edge:
-    """The outermost layer. `limit_of` tells how many bytes the body of a path may have."""
+    """The outermost layer. `limit_of` tells how many bytes the body of a path may have; `instance` is the name of one among several."""
 
-    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int], shortcut: Shortcut) -> None:
+    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int], shortcut: Shortcut, instance: str | None = None) -> None:
         self._app = app
+        self._signature = [] if instance is None else [(b"x-magasin-instance", instance.encode("latin-1"))]
         self._limit_of = limit_of
         self._shortcut = shortcut
 
@@ -67,7 +68,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *self._signature]
             await send(message)
 
         found = self._shortcut.pattern.fullmatch(scope["path"]) if scope["method"] == self._shortcut.method else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,23 +67,25 @@ def deploy(  # noqa: PLR0913 - one option a service
     live: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
     ops_: Annotated[tuple[int, str], typer.Option("--ops", help=POOL)] = SAME,
     pages: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
+    replace: Annotated[bool, typer.Option("--replace", help="Start every instance anew, one by one, as for a new version.")] = False,
+    only_write: Annotated[bool, typer.Option("--only-write", help="Write the files for Docker Compose and Kong, start nothing.")] = False,
 ) -> None:
-    """Change how many instances of each service the running system has, and who gets the next request. No request is dropped."""
-    from magasin.gateway.orders import NotDeployed, Order, give  # noqa: PLC0415 - the other commands start without it
+    """Change how many instances of each service there are, and who gets the next request. No request is dropped.
+
+    What `make run INSTANCES=2` started is changed; else, with Docker, the containers are started or changed.
+    """
+    from magasin.gateway import deploy as deployment  # noqa: PLC0415 - the other commands start without it
+    from magasin.gateway.orders import NotDeployed, Order  # noqa: PLC0415 - the same
     from magasin.gateway.plan import BadPlan  # noqa: PLC0415 - the same
 
     words = {"auth": auth, "products": products, "sales": sales, "reports": reports, "live": live, "ops": ops_, "pages": pages}
-    order = Order(services={name: f"{count} {algorithm}" for name, (count, algorithm) in words.items() if (count, algorithm) != SAME})
-    home = house.home_of(settings())
+    named = {name: f"{count} {algorithm}" for name, (count, algorithm) in words.items() if (count, algorithm) != SAME}
+    order = Order(services=named, replace=replace)
     try:
-        if "gateway" not in state.running(home).children:
-            raise _fail("What runs here has no gateway. Start it with one: make run INSTANCES=2")
-        give(home, order)
-    except state.NotRunningError:
-        raise _fail("Nothing is running here. Start it: make run INSTANCES=2") from None
+        (deployment.write if only_write else deployment.deploy)(order, settings())
     except (BadPlan, NotDeployed) as error:
         raise _fail(f"Not deployed: {error}") from None
-    Console().print(f"Deployed: {order.words()}", highlight=False)
+    Console().print(f"{'Written' if only_write else 'Deployed'}: {order.words()}", highlight=False)
 
 
 @app.command()

@@ -61,8 +61,10 @@ def workers(settings: Settings, servers: Servers, memory: Memory) -> list[Child]
 
 
 def api(settings: Settings, addresses: Mapping[str, str], name: str = API) -> Child:
-    """The API, or one of many instances of it, where the settings say that it listens."""
+    """The API, or one of many instances of it, where the settings say that it listens. One of many says its name."""
     env = {**_common(settings, addresses), "MAGASIN_HOST": settings.host, "MAGASIN_PORT": str(settings.port)}
+    if name != API:
+        env["MAGASIN_WORKER_NAME"] = name
     return _child(name, api_command(), env, base_url(settings), stage=API_STAGE)
 
 

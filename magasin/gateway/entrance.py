@@ -1,12 +1,12 @@
 """How do many instances stand behind one door on this machine, and change places without anybody noticing?
 
-Envoy is the door; the supervisor keeps it and the instances running. A change of plan starts what is new and waits until it works, tells
-Envoy, waits until what is under way has ended, and stops what is no longer wanted: no request is dropped.
+Envoy is the door; the supervisor keeps it and the instances running, and `magasin.gateway.change` says in which order they change: no
+request is dropped.
 """
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from api.keys import key_of
 from infra.settings import Settings
 from magasin import house
 from magasin.gateway import envoy, orders
+from magasin.gateway.change import Deployment
 from magasin.gateway.plan import BadPlan, Plan, Target
 from magasin.home import LOOPBACK, Memory
 from magasin.listening import is_ready
@@ -24,8 +25,6 @@ from magasin.supervise import Child, ChildFailedError, Supervisor
 NAME: Final = "gateway"
 GATEWAY_STAGE: Final = house.API_STAGE + 1
 """It stops first: nobody knocks any more when the instances go."""
-DRAIN_SECONDS: Final = 2.0
-"""From the change of Envoy's file to the stop of what is no longer in it: Envoy sees the file at once and ends idle connections."""
 LOOK_SECONDS: Final = 0.5
 
 
@@ -45,6 +44,9 @@ def program() -> Path:
 class Entrance:
     """The door and the instances behind it, as the plan of the moment has them."""
 
+    drain_seconds = 2.0
+    """Envoy sees a new file at once and ends idle connections."""
+
     def __init__(self, settings: Settings, addresses: Mapping[str, str], memory: Memory, supervisor: Supervisor) -> None:
         self._home = house.home_of(settings)
         self._settings = settings.model_copy(update={"home": self._home})
@@ -52,33 +54,26 @@ class Entrance:
         self._memory = memory
         self._supervisor = supervisor
         self._plan: Plan | None = None
-        self._running: set[str] = set()
+        self._deployment = Deployment(self)
         self._taken: set[str] = set()
 
     async def open(self, plan: Plan) -> None:
         """Start the instances and the door; returns when a request gets through. Raises NoGateway or ChildFailedError."""
         command = program()
         orders.forget(self._home)
-        await self._start_missing(plan)
-        bootstrap = envoy.write(self._folder(), plan, self._targets(plan), self._door())
-        self._supervisor.start(self._gateway(command, bootstrap))
+        await self.change(plan)
+        self._supervisor.start(self._gateway(command, self._folder() / envoy.BOOTSTRAP))
         await self._supervisor.ready(NAME)
-        self._plan = plan
 
     async def change(self, plan: Plan) -> None:
         """Bring the instances to another plan while requests come in. Raises ChildFailedError: then the old plan goes on."""
-        wanted = {name for names in plan.instances().values() for name in names}
-        before = set(self._running)
-        try:
-            await self._start_missing(plan)
-        except ChildFailedError:
-            await self._stop(self._running - before)
-            raise
-        envoy.write(self._folder(), plan, self._targets(plan), self._door())
+        await self._deployment.change(plan)
         self._plan = plan
-        if self._running - wanted:
-            await asyncio.sleep(DRAIN_SECONDS)
-            await self._stop(self._running - wanted)
+
+    async def replace(self) -> None:
+        """Start every instance anew, one after the other, while requests come in. Raises ChildFailedError."""
+        if self._plan:
+            await self._deployment.replace(self._plan)
 
     async def follow(self, told: Callable[[str], None]) -> None:
         """Carry out every order that is left in the home, one after the other, for ever."""
@@ -88,7 +83,7 @@ class Entrance:
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
             try:
-                await self.change(order.plan())
+                await self._carry_out(order)
             except (BadPlan, ChildFailedError) as error:
                 orders.carried_out(self._home, order, str(error))
                 told(f"The deployment was not changed: {error}")
@@ -96,16 +91,25 @@ class Entrance:
                 orders.carried_out(self._home, order, None)
                 told(f"Deployed: {order.words()}")
 
-    async def _start_missing(self, plan: Plan) -> None:
-        new = sorted({name for names in plan.instances().values() for name in names} - self._running)
-        for name in new:
-            self._running.add(name)
-            self._supervisor.start(house.api(self._at(name), self._addresses, name))
-        await asyncio.gather(*(self._supervisor.ready(name) for name in new))
+    async def _carry_out(self, order: orders.Order) -> None:
+        if order.services or not order.replace:
+            await self.change(order.plan())
+        if order.replace:
+            await self.replace()
 
-    async def _stop(self, names: set[str]) -> None:
+    async def start(self, names: Collection[str]) -> None:
+        """Start these instances; returns when all of them work. Raises ChildFailedError."""
+        for name in names:
+            self._supervisor.start(house.api(self._at(name), self._addresses, name))
+        await asyncio.gather(*(self._supervisor.ready(name) for name in names))
+
+    async def tell(self, plan: Plan) -> None:
+        """Replace Envoy's files."""
+        await asyncio.to_thread(envoy.write, self._folder(), plan, self._targets(plan), self._door())
+
+    async def stop(self, names: Collection[str]) -> None:
+        """End these instances, each after what it has under way."""
         await asyncio.gather(*(self._supervisor.remove(name) for name in names))
-        self._running -= names
 
     def _at(self, name: str) -> Settings:
         """The settings of one instance: only the door is open to others."""
@@ -121,8 +125,8 @@ class Entrance:
 
     def _targets(self, plan: Plan) -> dict[str, list[Target]]:
         return {
-            service: [Target(LOOPBACK, self._port(name), plan.pools[service].weight(place)) for place, name in enumerate(names)]
-            for service, names in plan.instances().items()
+            service: [Target(LOOPBACK, self._port(member.name), member.weight) for member in members]
+            for service, members in plan.members().items()
         }
 
     def _door(self) -> envoy.Door:

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.texts import PROBLEMS
-from magasin.gateway.plan import HIDDEN, MOST_INSTANCES, STICKY_HEADER, Algorithm, Plan, Service, Target, fits, routes
+from api.tokens import AUDIENCE, ISSUER
+from magasin.gateway import policy
+from magasin.gateway.plan import MOST_INSTANCES, Algorithm, Plan, Target
+from magasin.gateway.policy import Service, fits, routes
 from magasin.home import write_private
 
 BOOTSTRAP, LISTENER, CLUSTERS = "envoy.json", "listener.json", "clusters.json"
@@ -19,9 +22,7 @@ TYPE: Final = "type.googleapis.com/envoy"
 USER_HEADER: Final = "x-magasin-user"
 """Whose token it is, for the limit per person; whatever a client sends under this name is thrown away."""
 POLICIES: Final[Mapping[Algorithm, str]] = {"rr": "ROUND_ROBIN", "weighted": "ROUND_ROBIN", "lc": "LEAST_REQUEST", "hash": "RING_HASH"}
-CONNECT_SECONDS: Final = 1
-ANSWER_SECONDS: Final = 60
-"""An import of 20,000 rows takes a quarter of that."""
+BOUNDS: Final = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
 MOST_PEOPLE: Final = 10_000
 """Whose last requests are remembered; the one not seen for longest is forgotten first."""
 REFUSALS: Final = {
@@ -136,7 +137,7 @@ def _cluster(service: Service, algorithm: Algorithm, targets: Sequence[Target]) 
     return {
         "name": service.name,
         "type": "STATIC",
-        "connect_timeout": f"{CONNECT_SECONDS}s",
+        "connect_timeout": f"{policy.CONNECT_SECONDS}s",
         "lb_policy": POLICIES[algorithm],
         "load_assignment": {"cluster_name": service.name, "endpoints": [{"lb_endpoints": endpoints}]},
         # Gone from the plan means gone at once: it is drained and stopped by whoever changed the plan.
@@ -144,9 +145,9 @@ def _cluster(service: Service, algorithm: Algorithm, targets: Sequence[Target]) 
         "health_checks": [
             {
                 "timeout": "5s",
-                "interval": "2s",
+                "interval": f"{policy.CHECK_SECONDS}s",
                 "interval_jitter": "0.2s",
-                "no_traffic_interval": "2s",
+                "no_traffic_interval": f"{policy.CHECK_SECONDS}s",
                 "unhealthy_threshold": 2,
                 "healthy_threshold": 1,
                 "http_health_check": {"path": "/readyz"},
@@ -165,12 +166,12 @@ def _cluster(service: Service, algorithm: Algorithm, targets: Sequence[Target]) 
         # When all of them look sick (a machine that has no time answers no question in time), any of them is better than a refusal.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         # Three retries at a time, the default, are too few for the tills that a dying instance had.
-        "circuit_breakers": {"thresholds": [dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), 4_096)]},
+        "circuit_breakers": {"thresholds": [dict.fromkeys(BOUNDS, 4_096)]},
     }
 
 
 def _routes() -> list[dict[str, Any]]:
-    hidden = [{"match": {"path": path}, "direct_response": {"status": 404}} for path in HIDDEN]
+    hidden = [{"match": {"path": path}, "direct_response": {"status": 404}} for path in policy.HIDDEN]
     return [*hidden, *(_route(prefix, service) for prefix, service in routes())]
 
 
@@ -180,16 +181,16 @@ def _route(prefix: str, service: Service) -> dict[str, Any]:
         "match": match,
         "route": {
             "cluster": service.name,
-            "timeout": "0s" if service.streams else f"{ANSWER_SECONDS}s",
+            "timeout": "0s" if service.streams else f"{policy.ANSWER_SECONDS}s",
             **({"idle_timeout": "0s"} if service.streams else {}),
             "hash_policy": [
-                {"header": {"header_name": STICKY_HEADER.lower()}, "terminal": True},
+                {"header": {"header_name": policy.STICKY_HEADER.lower()}, "terminal": True},
                 {"connection_properties": {"source_ip": True}},
             ],
             "retry_policy": {
                 # Only what the instance has certainly not seen: a connection that never was, or that ended before the request went out.
                 "retry_on": "connect-failure,refused-stream,reset-before-request",
-                "num_retries": 3,
+                "num_retries": policy.RETRIES,
                 "retry_host_predicate": [
                     {
                         "name": "envoy.retry_host_predicates.previous_hosts",
@@ -213,15 +214,13 @@ def _per_route_size(service: Service) -> dict[str, Any]:
 
 
 def _cors() -> dict[str, Any]:
-    """The pages come from here; of other origins only the machine itself may ask, for whoever works on the pages."""
     return {
         "@type": f"{TYPE}.extensions.filters.http.cors.v3.CorsPolicy",
-        "allow_origin_string_match": [{"safe_regex": {"regex": r"https?://(localhost|127\.0\.0\.1)(:[0-9]+)?"}}],
-        "allow_methods": "GET, POST, PUT, PATCH, DELETE",
-        "allow_headers": "authorization, content-type, accept-language, idempotency-key, prefer, if-none-match, last-event-id, "
-        f"x-request-id, {STICKY_HEADER.lower()}",
-        "expose_headers": "etag, link, location, x-request-id, retry-after, preference-applied",
-        "max_age": "600",
+        "allow_origin_string_match": [{"safe_regex": {"regex": policy.ORIGINS}}],
+        "allow_methods": ", ".join(policy.METHODS),
+        "allow_headers": ", ".join(policy.ASKED_WITH).lower(),
+        "expose_headers": ", ".join(policy.ANSWERED_WITH).lower(),
+        "max_age": str(policy.CORS_SECONDS),
     }
 
 
@@ -244,10 +243,10 @@ def _limit(service: Service) -> dict[str, Any]:
 
 def _tokens(jwks: str) -> dict[str, Any]:
     provider = {
-        "issuer": "magasin",
-        "audiences": ["magasin-api"],
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
         "require_expiration": True,
-        "max_lifetime": "960s",
+        "max_lifetime": f"{policy.LONGEST_TOKEN_SECONDS}s",
         "forward": True,
         "local_jwks": {"inline_string": jwks},
         "claim_to_headers": [{"header_name": USER_HEADER, "claim_name": "sub"}],

@@ -14,7 +14,8 @@ from magasin.gateway.plan import Plan, asked, pool
 from magasin.home import write_private
 
 ORDER, ENDED = "deployment.json", "deployed.json"
-WAIT_SECONDS: Final = 180.0
+WAIT_SECONDS: Final = 900.0
+"""64 instances that are replaced one by one."""
 LOOK_SECONDS: Final = 0.2
 
 
@@ -23,12 +24,16 @@ class NotDeployed(RuntimeError):
 
 
 class Order(BaseModel):
-    """Services with their pools in words (``{"sales": "5 hash"}``); those that aren't named share `rest`."""
+    """Services with their pools in words (``{"sales": "5 hash"}``); those that aren't named share `rest`.
+
+    `replace`: every instance is started anew afterwards. Alone, without services, it leaves the plan as it is.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     services: dict[str, str]
     rest: str = "1 rr"
+    replace: bool = False
     number: str = Field(default_factory=lambda: uuid4().hex)
 
     def plan(self) -> Plan:
@@ -37,7 +42,10 @@ class Order(BaseModel):
 
     def words(self) -> str:
         """The same for people."""
-        return ", ".join([*(f"{name} {words}" for name, words in self.services.items()), f"others {self.rest}"])
+        if self.replace and not self.services:
+            return "every instance replaced"
+        pools = [*(f"{name} {words}" for name, words in self.services.items()), f"others {self.rest}"]
+        return ", ".join([*pools, "every instance replaced"] if self.replace else pools)
 
 
 class Ended(BaseModel):

@@ -1,57 +1,22 @@
-"""Which requests go to which instances, in what order, and what may not pass at all?
+"""Which requests go to which instances, and in what order?
 
-The plan is all that there is to say; `magasin.gateway.kong` and `magasin.gateway.envoy` write it down for one gateway each. Every instance
-is the whole API: a service is a name for some of its paths, so that each can have as many instances as it needs and its own order.
+The plan is all that there is to say; `magasin.gateway.kong` and `magasin.gateway.envoy` write it down, with the policy, for one gateway
+each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
+
+from magasin.gateway.policy import SERVICES, Service
 
 Algorithm = Literal["rr", "lc", "hash", "weighted"]
 """Round-robin; least connections; consistent hashing of who asks; round-robin in proportion to weights."""
 
-STICKY_HEADER: Final = "X-Client-Id"
-"""What consistent hashing looks at; where a client doesn't send it, its address."""
 MOST_INSTANCES: Final = 64
 MOST_WEIGHT: Final = 100
-KIB: Final = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Some paths of the API. A path belongs to the service with the longest of the prefixes that fit.
-
-    `open_paths` are the prefixes that need no token; `most_body_bytes` is what one request may bring; `per_minute` is how many requests one
-    person may send; `streams`: an answer may last as long as it likes.
-    """
-
-    name: str
-    prefixes: tuple[str, ...]
-    open_paths: tuple[str, ...] = ()
-    most_body_bytes: int = 1_024 * KIB
-    per_minute: int = 1_200
-    streams: bool = False
-
-
-API: Final = "/api/v2"
-SERVICES: Final = (
-    Service(
-        "auth",
-        (f"{API}/auth", f"{API}/users", "/.well-known"),
-        open_paths=(f"{API}/auth/token", f"{API}/auth/refresh", f"{API}/auth/logout", "/.well-known"),
-        most_body_bytes=64 * KIB,
-        per_minute=300,
-    ),
-    Service("products", (f"{API}/products", f"{API}/imports", f"{API}/stock"), most_body_bytes=16_384 * KIB),
-    Service("sales", (f"{API}/stores", f"{API}/restocks", f"{API}/cases", f"{API}/events"), most_body_bytes=8_192 * KIB, per_minute=6_000),
-    Service("reports", (f"{API}/reports",)),
-    Service("live", (f"{API}/live",), per_minute=120, streams=True),
-    Service("ops", (f"{API}/ops", f"{API}/webhooks")),
-    Service("pages", ("/",), open_paths=("/",), most_body_bytes=64 * KIB),
-)
-HIDDEN: Final = ("/metrics", "/readyz")
-"""What an instance tells its own house only."""
+SHARED: Final = "api"
+"""What the instances of the services without their own are called."""
 
 
 class BadPlan(ValueError):
@@ -75,6 +40,10 @@ class Pool:
         if any(not 1 <= weight <= MOST_WEIGHT for weight in self.weights):
             raise BadPlan(f"weights are from 1 to {MOST_WEIGHT}")
 
+    def __str__(self) -> str:
+        """The words that make it."""
+        return f"{self.instances} {self.algorithm}" + (f":{','.join(map(str, self.weights))}" if self.weights else "")
+
     def weight(self, place: int) -> int:
         """The share of one instance among all: 1 each unless weighted; weighted without weights, the first has most and the last has 1."""
         if self.algorithm != "weighted":
@@ -92,22 +61,58 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One instance of a service, and its share of the requests."""
+
+    name: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The pool of every service, by the service's name. `own` are the services with instances of their own; the others share theirs."""
+    """The pool of every service, by the service's name. `own` are the services with instances of their own; the others share theirs.
+
+    `away` is an instance that gets no requests for the moment, with the one that stands in for it, if any.
+    """
 
     pools: Mapping[str, Pool]
     own: frozenset[str] = frozenset()
+    away: tuple[str, str | None] | None = None
+
+    def members(self) -> dict[str, list[Member]]:
+        """Each service's instances: sales-1, sales-2 … of those that have their own, and api-1, api-2 … of the others."""
+        return {service.name: list(self._members(service.name, pool)) for service, pool in self.services()}
 
     def instances(self) -> dict[str, list[str]]:
-        """The names of each service's instances: sales-1, sales-2 … of those that have their own, and api-1, api-2 … of the others."""
-        return {
-            service.name: [f"{service.name if service.name in self.own else 'api'}-{place + 1}" for place in range(pool.instances)]
-            for service, pool in self.services()
-        }
+        """Only their names."""
+        return {service: [member.name for member in members] for service, members in self.members().items()}
+
+    def names(self) -> list[str]:
+        """Every instance once, in order."""
+        return list(dict.fromkeys(name for names in self.instances().values() for name in names))
 
     def services(self) -> Iterator[tuple[Service, Pool]]:
         """Each service with its pool."""
         return ((service, self.pools[service.name]) for service in SERVICES)
+
+    def without(self, name: str, stand_in: str | None) -> "Plan":
+        """The same plan while an instance is away."""
+        return replace(self, away=(name, stand_in))
+
+    def words(self) -> dict[str, str]:
+        """Every pool in the words that make it again, and under `rest` that of the services that share."""
+        shared_by = [pool for service, pool in self.services() if service.name not in self.own]
+        own = {service.name: str(pool) for service, pool in self.services() if service.name in self.own}
+        return own | ({"rest": str(shared_by[0])} if shared_by else {})
+
+    def _members(self, service: str, pool: Pool) -> Iterator[Member]:
+        kind = service if service in self.own else SHARED
+        for place in range(pool.instances):
+            name: str | None = f"{kind}-{place + 1}"
+            if self.away and name == self.away[0]:
+                name = self.away[1]
+            if name is not None:
+                yield Member(name, pool.weight(place))
 
 
 def shared(words: str) -> Plan:
@@ -144,24 +149,3 @@ def pool(words: str) -> Pool:
     except ValueError as error:
         raise BadPlan(f"{weights!r} are no weights") from error
     return Pool(int(count), algorithm, shares)  # type: ignore[arg-type]  # one of them, as was looked at just before
-
-
-def service_of(path: str) -> Service:
-    """The service that answers a path."""
-    found = [(len(prefix), service) for service in SERVICES for prefix in service.prefixes if fits(path, prefix)]
-    return max(found, key=lambda each: each[0])[1]
-
-
-def is_open(path: str) -> bool:
-    """Whether a path needs no token."""
-    return any(fits(path, prefix) for prefix in service_of(path).open_paths)
-
-
-def fits(path: str, prefix: str) -> bool:
-    """Whether a path is the prefix or lies below it: /api/v2/stock is not below /api/v2/stoc."""
-    return prefix in {"/", path} or path.startswith(f"{prefix}/")
-
-
-def routes() -> Sequence[tuple[str, Service]]:
-    """Every prefix with its service, the longest first: the first that fits is the right one."""
-    return sorted(((prefix, service) for service in SERVICES for prefix in service.prefixes), key=lambda each: (-len(each[0]), each[0]))

@@ -7,7 +7,8 @@ import pytest
 from api.app import create_app
 from infra.settings import Settings
 from magasin.gateway import envoy, kong
-from magasin.gateway.plan import HIDDEN, SERVICES, BadPlan, Plan, Pool, Target, asked, fits, is_open, pool, service_of, shared
+from magasin.gateway.plan import BadPlan, Plan, Pool, Target, asked, pool, shared
+from magasin.gateway.policy import HIDDEN, SERVICES, fits, is_open, service_of
 
 ASKED = {"auth": "2 rr", "products": "3 lc", "sales": "5 hash", "reports": "2 weighted"}
 KEY = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"
@@ -19,10 +20,7 @@ def plan() -> Plan:
 
 
 def targets(plan: Plan) -> dict[str, list[Target]]:
-    return {
-        service: [Target(name, 8_080, plan.pools[service].weight(place)) for place, name in enumerate(names)]
-        for service, names in plan.instances().items()
-    }
+    return {service: [Target(member.name, 8_080, member.weight) for member in members] for service, members in plan.members().items()}
 
 
 @pytest.fixture
@@ -50,6 +48,19 @@ def test_words_make_a_plan_and_what_is_not_named_gets_the_rest(plan: Plan) -> No
 
 def test_shared_instances_are_the_same_for_every_service() -> None:
     assert {tuple(names) for names in shared("3 lc").instances().values()} == {("api-1", "api-2", "api-3")}
+
+
+def test_an_instance_that_is_away_keeps_the_shares_of_the_others_and_may_have_a_stand_in() -> None:
+    three = asked({"sales": "3 weighted"}, pool("1 rr"))
+    assert [(each.name, each.weight) for each in three.without("sales-2", None).members()["sales"]] == [("sales-1", 3), ("sales-3", 1)]
+    assert three.without("api-1", "api-1-spare").instances()["ops"] == ["api-1-spare"]
+    assert three.names() == ["api-1", "sales-1", "sales-2", "sales-3"]
+
+
+@pytest.mark.parametrize("words", [{"rest": "5 lc"}, {"sales": "3 weighted:50,30,20", "live": "2 hash", "rest": "1 rr"}])
+def test_a_plan_says_the_words_that_make_it(words: dict[str, str]) -> None:
+    plan = asked({name: each for name, each in words.items() if name != "rest"}, pool(words["rest"]))
+    assert plan.words() == words
 
 
 def test_weights_are_what_was_said_and_fall_by_one_when_nothing_was() -> None:
