@@ -1,16 +1,20 @@
 """How much did each store sell on each business day, and of what?"""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
-from sqlalchemy import Index, Table
+from sqlalchemy import Connection, Index, Table
 
+from projections import aisle
 from projections.base import Cells, Projection, bump, cell_table
 from projections.facts import sale_facts
 from projections.measures import RETURNED, REVENUE, SALES, UNITS
+from projections.question import Question
+from projections.report import CellReport
+from projections.source import Stored
 from schemas.envelope import Recorded
 
-COLUMNS = ("sales", "units", "returned_units", "revenue_cents")
+COLUMNS = aisle.AMOUNTS
 store_day = cell_table("daily_sales", "store_day", ("store_id", "business_date"), COLUMNS)
 sku_day = cell_table("daily_sales", "sku_day", ("store_id", "business_date", "sku"), COLUMNS)
 # The whole chain's, for long periods: a year of products is 68,000 cells instead of 1,400,000.
@@ -18,9 +22,23 @@ sku_month = cell_table("daily_sales", "sku_month", ("month", "sku"), COLUMNS)
 sku_year = cell_table("daily_sales", "sku_year", ("year", "sku"), COLUMNS)
 # For what all stores sold on some days, and for one product on many days.
 Index("ix_sku_day_business_date_sku", sku_day.c.business_date, sku_day.c.sku)
+# For what each store sold day by day, of which a page needs the first days alone.
+Index("ix_store_day_business_date_store_id", store_day.c.business_date, store_day.c.store_id)
 
 
-class DailySales(Projection):
+class OfCategories(CellReport):
+    """A report of these cells, those by category included."""
+
+    def stored(self, connection: Connection, question: Question) -> Stored:
+        """Categories have cells of their own."""
+        return (aisle.stored(connection) if aisle.serves(question) else None) or super().stored(connection, question)
+
+    def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
+        """Bring those up to date."""
+        return aisle.write(connection) if aisle.serves(question) else iter(())
+
+
+class DailySales(OfCategories, Projection):
     """Sales, units and revenue of each store and business day, in all and by SKU."""
 
     name = "daily-sales"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Table
+from sqlalchemy import Index, Table
 
 from projections.base import Cells, Projection, bump, cell_table
 from projections.facts import sale_facts
@@ -10,6 +10,8 @@ from projections.measures import REVENUE, SALES, UNITS
 from schemas.envelope import Recorded
 
 store_hour = cell_table("hourly_sales", "store_hour", ("store_id", "business_date", "hour"), ("sales", "units", "revenue_cents"))
+# For pages of all stores day by day: the first days alone are read.
+Index("ix_store_hour_business_date_store_id", store_hour.c.business_date, store_hour.c.store_id)
 
 
 class HourlySales(Projection):

@@ -60,7 +60,9 @@ def answer(connection: Connection, report: Cellular, question: Question) -> list
 
     The connection should be in one snapshot: a plan is made of what the database knows of days.
     """
-    plan = source.plan(report.tables, question, _known(connection, report, question))
+    stored = report.stored(connection, question)
+    known = source.with_late(stored, _known(connection, source.table_for(stored.tables, question)))
+    plan = source.plan(stored, question, known)
     categories = None if question.category is None else called(connection, question.category)
     return rows_of(connection, Statement(report, question, plan, categories), Parameters())
 
@@ -96,10 +98,10 @@ def _writer(measures: Iterable[Measure], name: str) -> Callable[[Any], Any]:
     return lambda value: value if value != UNNAMED else None
 
 
-def _known(connection: Connection, report: Cellular, question: Question) -> tuple[date, date] | None:
+def _known(connection: Connection, table: Table) -> tuple[date, date] | None:
     """The first and the last day of which there are cells, where an index tells; None otherwise."""
-    table = table_for(report, question)
-    if not any(next(iter(index.columns)).name == "business_date" for index in table.indexes):
+    first = [next(iter(columns)).name for columns in (table.primary_key.columns, *(index.columns for index in table.indexes))]
+    if "business_date" not in first:
         return None
     statement = f"SELECT min(business_date) AS first, max(business_date) AS last FROM {table.schema}.{table.name}"  # noqa: S608 - a table of ours
     row = connection.execute(text(statement)).one()

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Table
 from projections import query
 from projections.measures import Measure
 from projections.question import Question, grouped
+from projections.source import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ class CellReport(Report):
     def added(self) -> tuple[Measure, ...]:
         """The measures that are made of sums of cells."""
         return tuple(measure for measure in self.measures if measure not in self.derived)
+
+    def stored(self, connection: Connection, question: Question) -> Stored:
+        """What the question is answered from; the connection is in one snapshot."""
+        del connection, question
+        return Stored(self.tables)
 
     def dimensions(self) -> list[str]:
         """What some of the tables know."""

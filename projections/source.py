@@ -23,11 +23,35 @@ _BY_DAY: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """Cells by the day that are in no table yet: name, type and values of each column."""
+
+    columns: Sequence[tuple[str, str, Sequence[Any]]]
+
+    @property
+    def days(self) -> Sequence[date]:
+        """The business day of each cell."""
+        return next(values for name, _, values in self.columns if name == "business_date")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a report is made of: tables from the coarsest to the finest, and what isn't in them yet."""
+
+    tables: Sequence[Table]
+    late: Late | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The tables to read, and the spans of time to add or take away; without spans the days asked for are read from the day's own table."""
+    """The tables to read, and the spans of time to add or take away; without spans the days asked for are read from the day's own table.
+
+    `late` is added to either.
+    """
 
     tables: Mapping[Grain, Table]
     spans: Sequence[Span] = ()
+    late: Late | None = None
 
     @property
     def finest(self) -> Table:
@@ -53,9 +77,9 @@ def keys_of(table: Table) -> list[str]:
     return [column.name for column in table.primary_key.columns]
 
 
-def table_for(tables: Iterable[Table], question: Question) -> Table:
+def table_for(tables: Sequence[Table], question: Question) -> Table:
     """The coarsest table by the day (or without time) that has all the question groups and filters by. Raises NoSuchGroup."""
-    wanted = needed(question)
+    wanted = needed(question, tables)
     timed = bool(question.since or question.through) or bool({"business_date", "week", "month"} & set(question.group_by))
     for table in tables:
         keys = set(keys_of(table))
@@ -64,10 +88,13 @@ def table_for(tables: Iterable[Table], question: Question) -> Table:
     raise NoSuchGroup(", ".join(sorted(wanted)))
 
 
-def needed(question: Question) -> set[str]:
-    """What a cell must be named by besides its time."""
-    wanted = {NEEDS.get(name, name) for name in question.group_by} - {"business_date"}
-    if question.sku is not None or question.category is not None:
+def needed(question: Question, tables: Iterable[Table]) -> set[str]:
+    """What a cell must be named by besides its time: a category by its SKU, unless the tables have categories themselves."""
+    kept = any("category" in keys_of(table) for table in tables)
+    wanted = {name if kept and name == "category" else NEEDS.get(name, name) for name in question.group_by} - {"business_date"}
+    if question.category is not None:
+        wanted.add("category" if kept else "sku")
+    if question.sku is not None:
         wanted.add("sku")
     if question.hour is not None:
         wanted.add("hour")
@@ -76,7 +103,7 @@ def needed(question: Question) -> set[str]:
     return wanted
 
 
-def coarser(tables: Iterable[Table], question: Question) -> dict[Grain, Table]:
+def coarser(tables: Sequence[Table], question: Question) -> dict[Grain, Table]:
     """The tables of months and years that could serve. A table by product counts a sale once for each, so it only serves where such do."""
     finest = set(keys_of(table_for(tables, question)))
     grains: list[Grain] = ["year", "month"]
@@ -88,18 +115,26 @@ def coarser(tables: Iterable[Table], question: Question) -> dict[Grain, Table]:
     for grain in grains:
         for table in tables:
             keys = set(keys_of(table))
-            if grain in keys and needed(question) <= keys and ("sku" in keys) == ("sku" in finest):
+            if grain in keys and needed(question, tables) <= keys and ("sku" in keys) == ("sku" in finest):
                 found.setdefault(grain, table)
     return found
 
 
-def plan(tables: Sequence[Table], question: Question, known: tuple[date, date] | None) -> Plan:
+def with_late(stored: Stored, known: tuple[date, date] | None) -> tuple[date, date] | None:
+    """The first and last day of the tables, and of what isn't in them yet."""
+    if known is None or stored.late is None:
+        return known
+    return min(known[0], *stored.late.days), max(known[1], *stored.late.days)
+
+
+def plan(stored: Stored, question: Question, known: tuple[date, date] | None) -> Plan:
     """How to read the days asked for. `known` are the first and last day that there is anything of, where coarser tables could serve."""
-    chosen: dict[Grain, Table] = {"day": table_for(tables, question)}
+    chosen: dict[Grain, Table] = {"day": table_for(stored.tables, question)}
     if known is None:
-        return Plan(chosen)
-    chosen |= coarser(tables, question)
-    return Plan(chosen, cover(question.since or known[0], question.through or known[1], known, set(chosen) - {"day"}))
+        return Plan(chosen, late=stored.late)
+    chosen |= coarser(stored.tables, question)
+    spans = cover(question.since or known[0], question.through or known[1], known, set(chosen) - {"day"})
+    return Plan(chosen, spans, stored.late)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +150,14 @@ class Reading:
     def sql(self, plan: Plan, parameters: Parameters) -> str:
         """The cells of a plan as one set of rows. Every name comes from the code; what was asked travels as parameters."""
         if not plan.spans and len(plan.tables) == 1:
-            return self._cells(plan.finest, "day", 1, self._days(parameters), parameters)
-        parts = [
-            self._cells(plan.tables[grain], grain, sign, _spans(grain, spans, self.question, parameters), parameters)
-            for (grain, sign), spans in _alike(plan.spans).items()
-        ]
+            parts = [self._cells(plan.finest, "day", 1, self._days(parameters), parameters)]
+        else:
+            parts = [
+                self._cells(plan.tables[grain], grain, sign, _spans(grain, spans, self.question, parameters), parameters)
+                for (grain, sign), spans in _alike(plan.spans).items()
+            ]
+        if plan.late is not None:
+            parts.append(self._late(plan.late, plan.finest, parameters))
         return " UNION ALL ".join(parts) or self._cells(plan.finest, "day", 1, ["false"], parameters)
 
     def _cells(self, table: Table, grain: Grain, sign: int, conditions: Sequence[str], parameters: Parameters) -> str:
@@ -127,6 +165,14 @@ class Reading:
         picked += [f"{'-' if sign < 0 else ''}cell.{name}{self.cast} AS {name}" for name in self.values]
         where = [*conditions, *self._filters(parameters), *_within(self.within, grain, table)]
         return f"SELECT {', '.join(picked)} FROM {table.schema}.{table.name} cell{' WHERE ' if where else ''}{' AND '.join(where)}"  # noqa: S608
+
+    def _late(self, late: Late, finest: Table, parameters: Parameters) -> str:
+        picked = [f"{_column(name, 'day')} AS {name}" for name in self.columns]
+        picked += [f"cell.{name}{self.cast} AS {name}" for name in self.values]
+        where = [*self._days(parameters), *self._filters(parameters), *_within(self.within, "day", finest)]
+        arrays = ", ".join(f"CAST({parameters.add(list(values))} AS {kind}[])" for _, kind, values in late.columns)
+        cells = f"unnest({arrays}) AS cell({', '.join(name for name, _, _ in late.columns)})"
+        return f"SELECT {', '.join(picked)} FROM {cells}{' WHERE ' if where else ''}{' AND '.join(where)}"  # noqa: S608 - as above
 
     def _days(self, parameters: Parameters) -> list[str]:
         asked = self.question

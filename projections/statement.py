@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Protocol
 
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 
 from projections.measures import Measure
 from projections.question import Question
-from projections.source import Parameters, Plan, Reading, keys_of
+from projections.source import Parameters, Plan, Reading, Stored, keys_of
 
 PLAIN_SUM: Final = re.compile(r"sum\(\w+\)")
 STEPS: Final = {"business_date": "1 day", "week": "7 days", "month": "1 month"}
@@ -38,6 +38,9 @@ class Cellular(Protocol):
     @property
     def joined(self) -> str:
         """A JOIN with what lies beside `cell`; empty when nothing does."""
+
+    def stored(self, connection: Connection, question: Question) -> Stored:
+        """What a question is answered from, where that isn't just the tables."""
 
 
 def expression(measure: Measure) -> str:
@@ -72,10 +75,17 @@ class Statement:
         """Whether there are so many rows that reading all of them for one page would be a waste: products by store or by time."""
         asked = self.question
         # Categories by month come from cells of months: all of them are fewer than the products looked up month by month.
-        many = "sku" in asked.group_by or ("category" in asked.group_by and "month" not in self.plan.tables)
-        if len(asked.group_by) < 2 or not many or asked.sku is not None or asked.limit is None or asked.sort is not None:  # noqa: PLR2004
+        many = "sku" in asked.group_by or ("category" in asked.group_by and not self._kept() and "month" not in self.plan.tables)
+        if len(asked.group_by) < 2 or asked.sku is not None or asked.limit is None or asked.sort is not None:  # noqa: PLR2004
             return False
-        return asked.stores is None or len(asked.stores) > 1 if asked.group_by[0] == "store_id" else self._days() is not None
+        if asked.group_by[0] == "store_id":
+            return many and (asked.stores is None or len(asked.stores) > 1)
+        many = many or (asked.stores is None and bool({"store_id", "hour"} & set(asked.group_by)))
+        return many and self._days() is not None
+
+    def _kept(self) -> bool:
+        """Whether the cells have categories themselves."""
+        return "category" in keys_of(self.plan.finest)
 
     def _days(self) -> tuple[date, date] | None:
         """The days to step through, as far as they are known."""
@@ -108,12 +118,14 @@ class Statement:
         """The rows themselves, without order and page."""
         by_category = "category" in group_by or self.categories is not None
         reading = Reading(self.question, self._columns(group_by, by_category=by_category), self._values(), self._cast(), within)
-        picked = [f"{_category() if name == 'category' else f'cell.{name}'} AS {name}" for name in group_by]
+        named = "cell.category" if self._kept() else _category()
+        picked = [f"{named if name == 'category' else f'cell.{name}'} AS {name}" for name in group_by]
         figures = [f"{expression(measure)} AS {measure.name}" for measure in self.measures]
-        joined = " LEFT JOIN product ON product.sku = cell.sku" if by_category else ""
+        joined = " LEFT JOIN product ON product.sku = cell.sku" if by_category and not self._kept() else ""
         where = ""
         if self.categories is not None:
-            where = f" WHERE product.category_fr = ANY(CAST({parameters.add(list(self.categories))} AS text[]))"
+            name = "cell.category" if self._kept() else "product.category_fr"
+            where = f" WHERE {name} = ANY(CAST({parameters.add(list(self.categories))} AS text[]))"
         groups = ", ".join(str(place + 1) for place in range(len(group_by)))
         grouped = f" GROUP BY {groups}{self._something()}" if groups else ""
         if self._are_rows(group_by):
@@ -128,15 +140,17 @@ class Statement:
         """Whether each cell that is read is a row of the report already: nothing to add up, a fifth of the time."""
         spans = self.plan.spans
         plain = all(PLAIN_SUM.fullmatch(measure.formula) for measure in self.measures)
-        if len(spans) > 1 or self.categories is not None or self.report.joined or not plain or (spans and spans[0].sign < 0):
+        more = self.plan.late is not None or self.categories is not None or bool(self.report.joined)
+        if len(spans) > 1 or more or not plain or (spans and spans[0].sign < 0):
             return False
         grain = spans[0].grain if spans else "day"
         fixed = set() if grain == "day" else {grain}
-        return set(keys_of(self.plan.tables[grain])) == set(group_by) | fixed and "category" not in group_by
+        return set(keys_of(self.plan.tables[grain])) == set(group_by) | fixed
 
     def _columns(self, group_by: Sequence[str], *, by_category: bool) -> list[str]:
         """What is read of a cell's name."""
-        beside = keys_of(self.plan.finest) if self.report.joined else ["sku"] if by_category else []
+        category = "category" if self._kept() else "sku"
+        beside = keys_of(self.plan.finest) if self.report.joined else [category] if by_category else []
         return list(dict.fromkeys([*(name for name in group_by if name != "category"), *beside]))
 
     def _values(self) -> list[str]:
@@ -152,7 +166,7 @@ class Statement:
     def _something(self) -> str:
         """Without the rows that have nothing but zeros: what a year has and the days asked for have not would leave such."""
         keys = [set(keys_of(table)) for table in self.report.tables]
-        if "sku" not in keys_of(self.plan.finest) or not any(each & {"month", "year"} for each in keys):
+        if not {"sku", "category"} & set(keys_of(self.plan.finest)) or not any(each & {"month", "year"} for each in keys):
             return ""
         return f" HAVING {' OR '.join(f'sum(cell.{name}) <> 0' for name in self._values())}"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Index, Table
 
 from projections import query, shelf
 from projections.base import Cells, Projection, bump, cell_table
@@ -32,6 +32,8 @@ COLUMNS = ("sales", "units", "returns", "returned_units", "voids", "revenue_cent
 COMPARED: Final = (REVENUE, SALES, AVERAGE_BASKET, UNITS, RETURNS)
 TIMES: Final = {"business_date", "week", "month"}
 store_day = cell_table("store_performance", "store_day", ("store_id", "business_date"), COLUMNS)
+# For pages of all stores day by day: the first days alone are read.
+Index("ix_store_day_business_date_store_id", store_day.c.business_date, store_day.c.store_id)
 
 
 class StorePerformance(Projection):

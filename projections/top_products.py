@@ -8,16 +8,16 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from projections import query
-from projections.daily_sales import DailySales
+from projections.daily_sales import DailySales, OfCategories
 from projections.measures import RETURNED, REVENUE, SALES, UNITS, share
 from projections.names import with_names
 from projections.question import Question
-from projections.report import CellReport, Found, one_more, page
+from projections.report import Found, one_more, page
 
 SHARED: Final = (REVENUE, UNITS)
 
 
-class TopProducts(CellReport):
+class TopProducts(OfCategories):
     """Products by revenue or by units, the best first, each with its share of all."""
 
     name = "top-products"

@@ -7,7 +7,7 @@ import pytest
 
 from projections.daily_sales import DailySales, sku_day, sku_month, sku_year, store_day
 from projections.question import NoSuchGroup, Question, grouped
-from projections.source import Parameters, Plan, Reading, plan, table_for
+from projections.source import Parameters, Plan, Reading, Stored, plan, table_for
 from projections.statement import Statement
 
 TABLES = DailySales.tables
@@ -57,7 +57,7 @@ def test_what_no_table_has_can_not_be_asked_for() -> None:
     ],
 )
 def test_months_and_years_are_read_where_they_say_the_same(question: Question, tables: list[Any]) -> None:
-    chosen = plan(TABLES, question, KNOWN)
+    chosen = plan(Stored(TABLES), question, KNOWN)
     assert list(dict.fromkeys(chosen.tables[span.grain] for span in chosen.spans)) == tables
 
 
@@ -71,21 +71,21 @@ def test_rows_are_in_one_order_however_the_grouping_is_written() -> None:
 def test_what_is_asked_for_never_stands_in_the_statement() -> None:
     parameters = Parameters()
     question = asked("sku", sku="'; DROP", category="'; DROP", stores=("'; DROP",), since=date(2026, 1, 2), limit=7, after=("'; DROP",))
-    statement = Statement(REPORT, question, plan(TABLES, question, KNOWN), ["'; DROP"]).sql(parameters)
+    statement = Statement(REPORT, question, plan(Stored(TABLES), question, KNOWN), ["'; DROP"]).sql(parameters)
     assert "DROP" not in statement
     assert {"'; DROP", 7} <= {value for value in parameters.values.values() if not isinstance(value, list)}
 
 
 def test_cells_that_are_rows_already_are_not_added_up() -> None:
-    whole = Statement(REPORT, asked("sku"), plan(TABLES, asked("sku"), KNOWN), None).sql(Parameters())
+    whole = Statement(REPORT, asked("sku"), plan(Stored(TABLES), asked("sku"), KNOWN), None).sql(Parameters())
     assert "GROUP BY" not in whole
     parts = asked("sku", since=date(2026, 1, 2))
-    assert "GROUP BY" in Statement(REPORT, parts, plan(TABLES, parts, KNOWN), None).sql(Parameters())
+    assert "GROUP BY" in Statement(REPORT, parts, plan(Stored(TABLES), parts, KNOWN), None).sql(Parameters())
 
 
 def test_a_page_of_very_many_rows_is_made_step_by_step() -> None:
     question = asked("business_date", "sku", limit=10)
-    assert "CROSS JOIN LATERAL" in Statement(REPORT, question, plan(TABLES, question, KNOWN), None).sql(Parameters())
+    assert "CROSS JOIN LATERAL" in Statement(REPORT, question, plan(Stored(TABLES), question, KNOWN), None).sql(Parameters())
 
 
 def test_without_any_cell_nothing_is_read() -> None:
