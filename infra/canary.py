@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from infra.connection import Broker, BrokerUnavailable, is_open, leave, reported, settle_closings
 from infra.publisher import ConfirmingPublisher
+from infra.topology import PROBES
 
 FRESH_SECONDS = 2.0
 """How long an answer holds: probes from several sides cost one message in that time."""
@@ -78,7 +79,7 @@ class Canary:
         canary = token_hex(8).encode()
         back = self._back[canary] = asyncio.get_running_loop().create_future()
         try:
-            await self._publisher.publish("", queue, canary, content_type="text/plain", type="canary", app_id="magasin")
+            await self._publisher.publish(PROBES, queue, canary, content_type="text/plain", type="canary", app_id="magasin")
             await back
         finally:
             del self._back[canary]
@@ -91,6 +92,7 @@ class Canary:
             queue = await self._channel.declare_queue(
                 exclusive=True, auto_delete=True, arguments={"x-max-length": QUEUE_LENGTH, "x-message-ttl": EXPIRES_MILLISECONDS}
             )
+            await queue.bind(PROBES, queue.name)
             await queue.consume(self._receive, no_ack=True)
             self._queue = queue
         return self._queue.name

@@ -20,7 +20,7 @@ from aio_pika.exceptions import DeliveryError, PublishError
 from infra.connection import Backoff, Broker, BrokerUnavailable, is_open, leave, reported, settle_closings
 from infra.group_commit import GroupCommit
 from infra.metrics import confirm_seconds, publish_failures, publisher_ready
-from infra.topology import EVENTS, FEED, INTAKE, LIVE
+from infra.topology import EVENTS, FEED, INTAKE, LIVE, PROBES
 
 __all__ = ["BrokerUnavailable", "ConfirmingPublisher", "GroupCommit"]
 
@@ -29,7 +29,7 @@ GRACE_SECONDS = 1.0
 """How long a publish waits for a connection that has just gone: reopening a channel takes 0.01 s, changing nodes about 0.3 s."""
 OPEN_TIMEOUT_SECONDS = 3.0
 PROBE_KEY = "magasin.probe"
-"""A routing key of the default exchange that names no queue: the broker confirms such a message and forgets it."""
+"""A routing key that no queue is bound with: the broker confirms such a message and forgets it."""
 PROBE = b"?"
 """Not empty: under an alarm RabbitMQ 3.10 still confirms the first message of a new connection when that has no body (measured)."""
 
@@ -107,10 +107,10 @@ class ConfirmingPublisher:
     ) -> None:
         """Return once the broker has the message on disk, in every queue that it goes to. Raises BrokerUnavailable.
 
-        The exchange ``""`` is always there and takes a queue's name as the key. `timeout_seconds` bounds everything, the wait
+        The exchanges ``""``, which takes a queue's name as the key, and `PROBES` are always there. `timeout_seconds` bounds everything, the wait
         for a connection included; without it the publisher's own applies. Only what nobody may be waiting for goes without `mandatory`.
         """
-        if exchange and exchange not in self._exchanges:
+        if exchange not in {"", PROBES, *self._exchanges}:
             message = f"{exchange} is not one of the exchanges asserted at start"
             raise ValueError(message)
         session: _Session | None = None
@@ -239,9 +239,10 @@ class ConfirmingPublisher:
             async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 exchanges = {name: await channel.get_exchange(name, ensure=True) for name in self._exchanges}
-                await channel.default_exchange.publish(Message(PROBE), PROBE_KEY, mandatory=False)
+                probes = await channel.get_exchange(PROBES, ensure=False)
+                await probes.publish(Message(PROBE), PROBE_KEY, mandatory=False)
                 announcing = await connection.channel(publisher_confirms=False)
-        session = _Session(channel, exchanges | {"": channel.default_exchange}, announcing)
+        session = _Session(channel, exchanges | {"": channel.default_exchange, PROBES: probes}, announcing)
         for each in (channel, announcing):
             each.close_callbacks.add(lambda *_: self._end(session))
         if channel.is_closed or announcing.is_closed:

@@ -5,23 +5,28 @@ change (the type, the way out for dead letters, an upper bound of deliveries), a
 operator may want to change (a length limit, a lower delivery limit) goes into a policy, which adds to the arguments; of two
 limits the broker takes the lower.
 
-`declare` makes it all and may be repeated by every process; where the topology comes from ``definitions.json`` (see
-`definitions`), the applications need no configure right and `assert_topology` is enough. They still need ``amq\.gen-.*``
-(configure, write, read) for their own exclusive queues and write on ``amq.default`` for the probe of a new connection.
+`provide` makes it all and may be repeated by every process; where the topology comes from ``definitions.json`` (see
+`infra.broker_users`), a process may configure nothing that lasts, and sees that it is there instead.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from infra.connection import brief_channel
 
 INTAKE = "magasin.intake"
 EVENTS = "magasin.events"
 FEED = "magasin.feed"
 DEAD = "magasin.dead"
 LIVE = "magasin.live"
+PROBES = "amq.direct"
+"""There in every virtual host, and used by nobody but probes and canaries: whoever may write to the exchange without a name can write
+into every queue, so processes need no right to it."""
 INTAKE_KEY = "intake.v1"
 RECORDED_KEY = "recorded.v1"
 
@@ -36,8 +41,16 @@ EXCHANGES: Mapping[str, ExchangeType] = {
 DELIVERY_LIMIT = 100
 """Every crash of a worker or a broker uses one delivery of the whole prefetch window, so the broker's own default of 20 (from 4.0)
 would throw healthy messages away after a bad night. Handlers count attempts themselves; this is the net under them."""
+REFUSED = "ACCESS_REFUSED"
+"""What the broker's answer begins with where somebody has not the right."""
 NEVER = 1_000_000
 """A limit for the queue that has no way out. It can't be left away: from 4.0 that means 20, then dropped; -1 is refused by 3.10."""
+
+log = logging.getLogger(__name__)
+
+
+class MayNotDeclareError(Exception):
+    """This user has no right to configure."""
 
 
 class TopologyError(Exception):
@@ -86,19 +99,47 @@ OUTBOUND = QueueSpec(name="outbound", exchange=LIVE, key="", only_wakes=True)
 QUEUES = (STOCK_WRITER, PROJECTOR, DEAD_LETTERS, OUTBOUND)
 
 
+async def provide(url: str, *, name: str) -> None:
+    """Make what is missing; for a user who may not, see that nothing is. Raises BrokerUnavailable, TopologyError."""
+    try:
+        async with brief_channel(url, name=name) as channel:
+            await declare(channel)
+    except MayNotDeclareError:
+        async with brief_channel(url, name=name) as channel:
+            await assert_topology(channel)
+
+
 async def declare(channel: AbstractChannel) -> None:
-    """Make what is missing. Raises TopologyError (and the channel is closed) where something exists with other arguments."""
+    """Make what is missing. Raises TopologyError (and the channel is closed) where something exists with other arguments.
+
+    In a cluster a queue that only wakes lies on one node, and can't even be declared while that node is away. Nobody waits for it then:
+    it comes last, the channel is closed, and its reader looks at the log by itself.
+    """
     try:
         for name, kind in EXCHANGES.items():
             await channel.declare_exchange(name, kind, durable=True)
         # The way out first: a queue that dead-letters into nothing keeps the message and tries again.
-        for spec in sorted(QUEUES, key=lambda queue: queue.exchange != DEAD):
-            queue = await channel.declare_queue(spec.name, durable=True, arguments=dict(spec.arguments))
-            if not spec.only_wakes:
-                await queue.bind(spec.exchange, spec.key)
+        for spec in sorted(QUEUES, key=lambda queue: (queue.only_wakes, queue.exchange != DEAD)):
+            await _declare_queue(channel, spec)
     except ChannelPreconditionFailed as error:
         message = f"{error}: it exists with other arguments, which can't be changed; empty it, delete it and start again"
         raise TopologyError(message) from error
+    except ChannelClosed as error:
+        if REFUSED in str(error):
+            raise MayNotDeclareError from error
+        raise
+
+
+async def _declare_queue(channel: AbstractChannel, spec: QueueSpec) -> None:
+    try:
+        queue = await channel.declare_queue(spec.name, durable=True, arguments=dict(spec.arguments))
+    except ChannelNotFoundEntity as error:
+        if not spec.only_wakes:
+            raise
+        log.warning("%s can't be declared: %s", spec.name, error)
+    else:
+        if not spec.only_wakes:
+            await queue.bind(spec.exchange, spec.key)
 
 
 async def bind(channel: AbstractChannel, spec: QueueSpec, *, bound: bool) -> None:
@@ -111,7 +152,9 @@ async def bind(channel: AbstractChannel, spec: QueueSpec, *, bound: bool) -> Non
 
 
 async def assert_topology(channel: AbstractChannel) -> None:
-    """Raise TopologyError (and lose the channel) when an exchange or a queue is missing. Needs no right to configure.
+    """Raise TopologyError (and lose the channel) when an exchange or a queue is missing. Needs no right at all.
+
+    A queue that only wakes may be away, as in `declare`.
 
     Bindings can't be asked for over AMQP; a missing one shows as an unroutable publish, which is never confirmed.
     """
@@ -119,7 +162,8 @@ async def assert_topology(channel: AbstractChannel) -> None:
         for name in EXCHANGES:
             await channel.declare_exchange(name, passive=True)
         for spec in QUEUES:
-            await channel.declare_queue(spec.name, passive=True)
+            if not spec.only_wakes:
+                await channel.declare_queue(spec.name, passive=True)
     except ChannelNotFoundEntity as error:
         raise TopologyError(str(error)) from error
 

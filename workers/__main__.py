@@ -14,14 +14,14 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from infra import garbage
 from infra.canary import Canary
-from infra.connection import BrokerUnavailable, brief_channel
+from infra.connection import BrokerUnavailable
 from infra.consumer import BatchConsumer, Handler
 from infra.database import engine_for, ping
 from infra.faults import is_transient
 from infra.logs import configure
 from infra.publisher import ConfirmingPublisher
 from infra.settings import Settings, settings
-from infra.topology import declare
+from infra.topology import provide
 from infra.traces import traces
 from operations.consumers import State
 from stock.counting import Tolerance
@@ -181,11 +181,10 @@ class Worker:
         log.info("started")
 
     async def _until_there(self) -> None:
-        """Declare the topology, as soon as there is a broker."""
+        """Make the topology, or see that it is there, as soon as there is a broker."""
         while not self._stopping.is_set():
             try:
-                async with brief_channel(self._config.amqp_url, name=f"{self.name}-topology") as channel:
-                    await declare(channel)
+                await provide(self._config.amqp_url, name=f"{self.name}-topology")
             except BrokerUnavailable as error:
                 log.warning("broker_away", error=error.reason)
                 await self._pause(1.0)

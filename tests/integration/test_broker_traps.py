@@ -420,8 +420,8 @@ async def test_processes_without_the_configure_right_work_on_a_topology_from_def
     try:
         rights = {
             "configure": r"^amq\.gen-.*$",
-            "write": r"^(magasin\..*|amq\.default|amq\.gen-.*)$",
-            "read": r"^(stock-writer|amq\.gen-.*)$",
+            "write": r"^(magasin\..*|amq\.direct|amq\.gen-.*)$",
+            "read": r"^(stock-writer|amq\.direct|amq\.gen-.*)$",
         }
         management.put("/api/permissions/{vhost}/" + user, rights)
         management.post("/api/definitions/{vhost}", definitions(management.vhost))
