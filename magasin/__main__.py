@@ -21,7 +21,7 @@ app.add_typer(ops.app, name="ops")
 FAILED = 1
 SAME = (0, "")
 """A service that isn't named."""
-POOL = "Instances, and rr, lc, hash, weighted or weighted:3,2,1; what is not named shares one instance."
+POOL = "Instances, and rr, lc, hash, weighted or weighted:3,2,1."
 
 
 def _errors() -> Console:
@@ -67,6 +67,7 @@ def deploy(  # noqa: PLR0913 - one option a service
     live: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
     ops_: Annotated[tuple[int, str], typer.Option("--ops", help=POOL)] = SAME,
     pages: Annotated[tuple[int, str], typer.Option(help=POOL)] = SAME,
+    others: Annotated[tuple[int, str], typer.Option(help="The instances that all services share which aren't named.")] = (1, "rr"),
     replace: Annotated[bool, typer.Option("--replace", help="Start every instance anew, one by one, as for a new version.")] = False,
     only_write: Annotated[bool, typer.Option("--only-write", help="Write the files for Docker Compose and Kong, start nothing.")] = False,
 ) -> None:
@@ -80,7 +81,7 @@ def deploy(  # noqa: PLR0913 - one option a service
 
     words = {"auth": auth, "products": products, "sales": sales, "reports": reports, "live": live, "ops": ops_, "pages": pages}
     named = {name: f"{count} {algorithm}" for name, (count, algorithm) in words.items() if (count, algorithm) != SAME}
-    order = Order(services=named, replace=replace)
+    order = Order(services=named, rest=f"{others[0]} {others[1]}", replace=replace)
     try:
         (deployment.write if only_write else deployment.deploy)(order, settings())
     except (BadPlan, NotDeployed) as error:

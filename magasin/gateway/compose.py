@@ -90,9 +90,9 @@ class Compose:
             self._declare(self._declared - set(names))
 
     def _declare(self, names: set[str]) -> None:
-        """Remember what there is, and name it in the file. What isn't named there Compose doesn't know."""
+        """Remember what there is, and name it in the files. What isn't named there Compose doesn't know."""
         self._declared = names
-        deployed.put(self._folder / deployed.INSTANCES_FILE, deployed.instances_text(names - {deployed.FIRST}))
+        deployed.put_instances(self._folder, names)
 
     async def _up(self, *words: str) -> None:
         await self._run("up", "--detach", "--no-recreate", "--wait", "--wait-timeout", str(WAIT_SECONDS), *words)

@@ -31,7 +31,7 @@ def write(order: Order, settings: Settings) -> None:
     """Only write Kong's file and that of the instances, and start nothing. Raises BadPlan or NotDeployed."""
     plan = order.plan()
     deployed.put(house.ROOT / deployed.KONG_FILE, deployed.kong_text(plan, deployed.public_pem(_key(settings))))
-    deployed.put(house.ROOT / deployed.INSTANCES_FILE, deployed.instances_text(set(plan.names()) - {deployed.FIRST}))
+    deployed.put_instances(house.ROOT, plan.names())
 
 
 def _by_compose(order: Order, settings: Settings) -> None:

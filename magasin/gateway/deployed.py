@@ -1,7 +1,7 @@
 """Which files say what is deployed with Docker Compose, and what stands in them?
 
-Both are committed as they are before anybody deploys, and written again by `magasin deploy`. Kong's begins with the plan that it was
-written from, so that it can be compared with what would be written now.
+Kong's, and the instances for Compose: both are committed as they are before anybody deploys, and written again by `magasin deploy`. Kong's
+begins with the plan that it was written from, so that it can be compared with what would be written now. And the instances for Prometheus.
 """
 
 import json
@@ -20,6 +20,7 @@ from magasin.home import write_private
 
 KONG_FILE: Final = Path("compose/kong/kong.yml")
 INSTANCES_FILE: Final = Path("compose/kong/instances.yml")
+TARGETS_FILE: Final = Path("compose/prometheus/targets/instances.json")
 SCHEMA_FILE: Final = Path("compose/kong/schema.json")
 BASE_FILE: Final = "docker-compose.yml"
 FIRST: Final = f"{SHARED}-1"
@@ -67,6 +68,18 @@ def instances_text(names: Iterable[str]) -> str:
         for name in sorted(names)
     }
     return HEAD + yaml_text({"services": services})
+
+
+def targets_text(names: Iterable[str]) -> str:
+    """The same instances for Prometheus, which finds all others by itself."""
+    return json.dumps([{"targets": [f"{name}:{PORT}"], "labels": {"process": SHARED}} for name in sorted(names)], indent=2) + "\n"
+
+
+def put_instances(root: Path, names: Iterable[str]) -> None:
+    """Name these instances in both files, without the one that docker-compose.yml has itself."""
+    others = set(names) - {FIRST}
+    put(root / INSTANCES_FILE, instances_text(others))
+    put(root / TARGETS_FILE, targets_text(others))
 
 
 def schema_text() -> str:

@@ -126,7 +126,9 @@ def test_without_a_key_nothing_is_deployed(machine: Machine) -> None:
         machine.deploy(sales="2 hash")
 
 
-def test_only_written_is_nothing_started(machine: Machine) -> None:
+def test_what_is_only_written_starts_nothing(machine: Machine) -> None:
     deployment.write(Order(services={"live": "2 lc"}), Settings(home=machine.root / "home"))
     assert machine.instances() == ["live-1", "live-2"]
+    scraped = json.loads((machine.root / deployed.TARGETS_FILE).read_text())
+    assert [each["targets"] for each in scraped] == [["live-1:8080"], ["live-2:8080"]]
     assert json.loads(machine.kong().splitlines()[1].removeprefix(deployed.PLAN)) == {"live": "2 lc", "rest": "1 rr"}
