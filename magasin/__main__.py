@@ -134,6 +134,25 @@ def migrate(*, new: Annotated[str | None, typer.Option(help="Write the next step
         steps.write_step(settings().database_url, new)
 
 
+@app.command("secrets")
+def make_secrets(
+    *,
+    folder: Annotated[Path, typer.Option(help="Where they lie.")] = house.ROOT / "compose" / "secrets",
+    host: Annotated[list[str] | None, typer.Option(help="A name or address of the gateway, for its certificate; may be repeated.")] = None,
+    renew_certificate: Annotated[bool, typer.Option("--renew-certificate", help="Make the gateway's certificate again.")] = False,
+) -> None:
+    """Make the passwords, keys and the certificate of an installation in containers. What is there is kept."""
+    from magasin.strongbox import fill  # noqa: PLC0415 - makes certificates, which the other commands don't
+
+    try:
+        made = fill(folder, host or (), renew_certificate=renew_certificate or bool(host))
+    except OSError as error:
+        raise _fail(f"{folder} can't be written: {error}") from None
+    told = f"{len(made.names)} made, the others kept" if made.names else "nothing was missing"
+    new = "; the gateway has a new certificate, which it shows when it is started again" if made.certificate else ""
+    Console().print(f"Secrets in {folder}: {told}{new}.", highlight=False, soft_wrap=True)
+
+
 @app.command()
 def demo() -> None:
     """Post the demonstration's baskets to the running system and compare its figures with the files."""

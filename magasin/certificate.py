@@ -35,7 +35,9 @@ def self_signed(hosts: Sequence[str] = (), now: datetime | None = None) -> Pair:
     """A certificate for `hosts` and this machine, valid for `VALID_DAYS`, with a new key."""
     began = (now or datetime.now(UTC)) - CLOCKS_DIFFER
     key = generate_key(SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (*hosts, *HERE)[0]), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Magasin")])
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, (*hosts, *HERE)[0]), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Magasin")]
+    )
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)

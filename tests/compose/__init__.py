@@ -1,0 +1,1 @@
+"""The whole system in containers, tried by ``make compose-smoke``."""
