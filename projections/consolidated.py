@@ -68,7 +68,8 @@ class Consolidated(Report):
         """A page of stores and statuses; the sections come with every page."""
         parameters = Parameters()
         cells = Reading(question, ("store_id",), VALUES).sql(Plan({"day": store_day}), parameters)
-        sums = ", ".join(f"sum({name}) AS {name}" for name in VALUES)
+        # Doubles, as in every report: they take half the time, and are exact up to 2 to the 53rd power.
+        sums = ", ".join(f"sum({name}::float8)::bigint AS {name}" for name in VALUES)
         frame = Frame(self.measures, one_more(question), _STATUSES.format(sums=sums, cells=cells))
         found = page(rows_of(connection, frame, parameters), question)
         now = Question((), stores=question.stores)

@@ -23,10 +23,13 @@ class Span(NamedTuple):
     last: date
     sign: int = 1
 
-    @property
-    def cost(self) -> int:
-        """How much there is to read, in days."""
-        return READ_COST[self.grain] * ((self.last - self.first).days + 1 if self.grain == "day" else 1)
+    def cost(self, known: tuple[date, date]) -> int:
+        """How much there is to read, in days: never more than its months or days have."""
+        first, last = max(self.first, known[0]), min(self.last, known[1])
+        if self.grain == "year":
+            return min(READ_COST["year"], sum(Span("month", *each).cost(known) for each in _cut(first, last, "month")))
+        days = max(0, (last - first).days + 1)
+        return days if self.grain == "day" else min(READ_COST["month"], days)
 
 
 def cover(first: date, last: date, known: tuple[date, date], grains: Collection[Grain]) -> list[Span]:
@@ -52,7 +55,7 @@ def _within(first: date, last: date, known: tuple[date, date], grains: Collectio
     for start, end in ((max(begins, known[0]), first - ONE_DAY), (last + ONE_DAY, min(ends, known[1]))):
         around = _months(start, end) if finer == "month" else [(start, end)] if start <= end else []
         whole += [span._replace(sign=-span.sign) for one, other in around for span in _within(one, other, known, grains, finer)]
-    return min(whole, added, key=lambda spans: sum(span.cost for span in spans))
+    return min(whole, added, key=lambda spans: sum(span.cost(known) for span in spans))
 
 
 def _bounds(day: date, grain: Grain) -> tuple[date, date]:

@@ -5,6 +5,7 @@ are in the order of their dimensions, time first, the product last, so that a pa
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -15,9 +16,12 @@ from projections import source
 from projections.categories import called
 from projections.measures import Measure
 from projections.question import GROUPS, NEEDS, NoSuchGroup, Question
-from projections.source import Parameters, keys_of
+from projections.source import Parameters, few, keys_of
 from projections.statement import UNNAMED, Cellular, Frame, Statement, expression
 
+MOST_CANDIDATES: Final = 1_600
+"""Products times stretches of time of which they are the best: beyond that, adding up everything is as fast."""
+MOST_FOUND: Final = 5_000
 ONE_DAY: Final = timedelta(days=1)
 
 __all__ = [
@@ -64,7 +68,67 @@ def answer(connection: Connection, report: Cellular, question: Question) -> list
     known = source.with_late(stored, _known(connection, source.table_for(stored.tables, question)))
     plan = source.plan(stored, question, known)
     categories = None if question.category is None else called(connection, question.category)
-    return rows_of(connection, Statement(report, question, plan, categories), Parameters())
+    statement = Statement(report, question, plan, categories)
+    if question.limit is None or not statement.lists_products():
+        return rows_of(connection, statement, Parameters())
+    return _in_order(connection, statement, question.limit) if question.sort is None else _best(connection, statement, question.limit)
+
+
+def _in_order(connection: Connection, statement: Statement, limit: int) -> list[dict[str, Any]]:
+    """A page of products in their order: no more of them are added up than fill it."""
+    found: list[dict[str, Any]] = []
+    question, ahead = statement.question, 2 * limit
+    while True:
+        parameters = Parameters()
+        until = connection.execute(text(statement.ahead(question, ahead, parameters)), parameters.values).scalar()
+        asked = replace(question, limit=limit - len(found))
+        found += rows_of(connection, replace(statement, question=asked, until=until), Parameters())
+        if until is None or len(found) == limit:
+            return found
+        question, ahead = replace(question, after=(until,)), 4 * ahead
+
+
+def _best(connection: Connection, statement: Statement, limit: int) -> list[dict[str, Any]]:
+    """The best products: all are added up by the one figure that they are sorted by, and only those of the page by the others."""
+    found = _candidates(connection, statement, limit)
+    if found is not None:
+        return rows_of(connection, replace(statement, skus=found), Parameters())
+    parameters = Parameters()
+    first = replace(statement, only=statement.question.sort)
+    chosen = connection.execute(text(first.sql(parameters)), parameters.values).all()
+    # What comes to nothing by this figure isn't in the list, but may come to something by another.
+    if len(chosen) < limit or chosen[-1][1] <= 0 or not few(statement.plan.spans, limit):
+        return rows_of(connection, statement, Parameters())
+    question = replace(statement.question, offset=0, limit=limit)
+    return rows_of(connection, replace(statement, question=question, categories=None, skus=[row.sku for row in chosen]), Parameters())
+
+
+def _candidates(connection: Connection, statement: Statement, limit: int) -> list[str] | None:
+    """Products among which the page must be; None when these can't be told from the others at a lower cost than adding up everything.
+
+    The best of each month or year show how much the page's last one comes to at least. Who comes to that has a fair share of it in some
+    stretch of what is read: in the others he can't make up for it.
+    """
+    spans, asked = statement.plan.spans, statement.question
+    end = asked.offset + limit
+    if len(spans) * end > MOST_CANDIDATES or statement.categories is not None:
+        return None
+    some = _skus(connection, statement.best_of_each, end)
+    if not few(spans, len(some)):
+        return None
+    parameters = Parameters()
+    last = replace(statement, only=asked.sort, skus=some, question=replace(asked, limit=1, offset=end - 1))
+    least = connection.execute(text(last.sql(parameters)), parameters.values).one_or_none()
+    if least is None or least[1] <= 0:
+        return None
+    found = _skus(connection, statement.with_at_least, int(least[1]))
+    return found if len(found) <= MOST_FOUND and few(spans, len(found)) else None
+
+
+def _skus(connection: Connection, statement: Callable[[int, Parameters], str], number: int) -> list[str]:
+    parameters = Parameters()
+    sql = statement(number, parameters)
+    return list(connection.execute(text(sql), parameters.values).scalars())
 
 
 def rows_of(connection: Connection, statement: Statement | Frame, parameters: Parameters) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from projections.question import NEEDS, NoSuchGroup, Question
 TIMES: Final[Mapping[Grain, str]] = {"year": "year", "month": "month", "day": "business_date"}
 MOST_PROBES: Final = 1_500
 """Days looked up one by one for one product: each costs 4 µs by the index."""
+MOST_CHOSEN: Final = 20_000
+"""The same for the products of one page, which lie beside each other: each costs 1 µs."""
 _BY_DAY: Final = {
     "week": "date_trunc('week', cell.business_date)::date",
     "month": "date_trunc('month', cell.business_date)::date",
@@ -139,13 +141,17 @@ def plan(stored: Stored, question: Question, known: tuple[date, date] | None) ->
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is to be read of every cell: `columns` are its dimensions, `values` its amounts, `exactly` how they are added up."""
+    """What is to be read of every cell: `columns` are its dimensions, `values` its amounts, `cast` how they are added up.
+
+    With `skus` the cells of these products alone.
+    """
 
     question: Question
     columns: Sequence[str]
     values: Sequence[str]
     cast: str = ""
     within: str = ""
+    skus: Sequence[str] | None = None
 
     def sql(self, plan: Plan, parameters: Parameters) -> str:
         """The cells of a plan as one set of rows. Every name comes from the code; what was asked travels as parameters."""
@@ -153,7 +159,7 @@ class Reading:
             parts = [self._cells(plan.finest, "day", 1, self._days(parameters), parameters)]
         else:
             parts = [
-                self._cells(plan.tables[grain], grain, sign, _spans(grain, spans, self.question, parameters), parameters)
+                self._cells(plan.tables[grain], grain, sign, self._spans(grain, spans, parameters), parameters)
                 for (grain, sign), spans in _alike(plan.spans).items()
             ]
         if plan.late is not None:
@@ -186,9 +192,28 @@ class Reading:
             found.append(f"cell.store_id = ANY(CAST({parameters.add(sorted(asked.stores))} AS text[]))")
         if asked.sku is not None:
             found.append(f"cell.sku = {parameters.add(asked.sku)}")
+        if self.skus is not None:
+            found.append(f"cell.sku = ANY(CAST({parameters.add(list(self.skus))} AS text[]))")
         if asked.hour is not None:
             found.append(f"cell.hour = {parameters.add(asked.hour)}")
         return found
+
+    def _spans(self, grain: Grain, spans: Sequence[Span], parameters: Parameters) -> list[str]:
+        """The condition that a cell lies in one of the spans. Few products are looked up day by day, by the index that begins so."""
+        named = self.question.sku is not None or self.skus is not None
+        days = [each for span in spans for each in _days_of(span)] if named and grain == "day" else []
+        if grain == "day" and not (days and (len(days) <= MOST_PROBES if self.skus is None else few(spans, len(self.skus)))):
+            ranges = [f"cell.business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
+            return [f"({' OR '.join(ranges)})"]
+        found = days or [span.first for span in spans]
+        if len(found) == 1:  # in the order of the index, so that a page needs no sorting
+            return [f"cell.{TIMES[grain]} = {parameters.add(found[0])}"]
+        return [f"cell.{TIMES[grain]} = ANY(CAST({parameters.add(found)} AS date[]))"]
+
+
+def few(spans: Iterable[Span], products: int) -> bool:
+    """Whether the days among the spans are so few that each of so many products can be looked up on each of them."""
+    return products * sum(len(_days_of(span)) for span in spans if span.grain == "day") <= MOST_CHOSEN
 
 
 def _alike(spans: Iterable[Span]) -> dict[tuple[Grain, int], list[Span]]:
@@ -196,18 +221,6 @@ def _alike(spans: Iterable[Span]) -> dict[tuple[Grain, int], list[Span]]:
     for span in spans:
         found.setdefault((span.grain, span.sign), []).append(span)
     return found
-
-
-def _spans(grain: Grain, spans: Sequence[Span], question: Question, parameters: Parameters) -> list[str]:
-    """The condition that a cell lies in one of the spans. One product's cells are looked up day by day, by the index that begins so."""
-    days = [each for span in spans for each in _days_of(span)] if question.sku is not None and grain == "day" else []
-    if grain == "day" and not 0 < len(days) <= MOST_PROBES:
-        ranges = [f"cell.business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
-        return [f"({' OR '.join(ranges)})"]
-    found = days or [span.first for span in spans]
-    if len(found) == 1:  # in the order of the index, so that a page needs no sorting
-        return [f"cell.{TIMES[grain]} = {parameters.add(found[0])}"]
-    return [f"cell.{TIMES[grain]} = ANY(CAST({parameters.add(found)} AS date[]))"]
 
 
 def _days_of(span: Span) -> Collection[date]:

@@ -13,9 +13,10 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, Table
 
+from projections.cover import Span
 from projections.measures import Measure
 from projections.question import Question
-from projections.source import Parameters, Plan, Reading, Stored, keys_of
+from projections.source import TIMES, Parameters, Plan, Reading, Stored, keys_of
 
 PLAIN_SUM: Final = re.compile(r"sum\(\w+\)")
 STEPS: Final = {"business_date": "1 day", "week": "7 days", "month": "1 month"}
@@ -50,17 +51,86 @@ def expression(measure: Measure) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The statement for a question, its plan, and the categories that it names."""
+    """The statement for a question, its plan, and the categories that it names.
+
+    `only` is the one figure that is wanted. `skus` are the products of which it is known already that the page is theirs; none of it comes
+    after `until`.
+    """
 
     report: Cellular
     question: Question
     plan: Plan
     categories: Sequence[str] | None
+    skus: Sequence[str] | None = None
+    until: str | None = None
+    only: str | None = None
 
     @property
     def measures(self) -> Sequence[Measure]:
         """The figures of its rows."""
-        return self.report.added
+        return [each for each in self.report.added if self.only in {None, each.name}]
+
+    def lists_products(self) -> bool:
+        """Whether its rows are the products of the whole chain, read from cells of months or years."""
+        asked = self.question
+        return list(asked.group_by) == ["sku"] and asked.sku is None and not self.report.joined and self._coarsest() is not None
+
+    def ahead(self, question: Question, products: int, parameters: Parameters) -> str:
+        """Where the page may end: the product that comes so many after its beginning."""
+        span = self._coarsest()
+        if span is None:
+            return "SELECT NULL"
+        table = self.plan.tables[span.grain]
+        start = "" if question.after is None else f" AND sku > {parameters.add(question.after[0])}"
+        return (
+            f"SELECT sku FROM {table.schema}.{table.name} "  # noqa: S608 - see the module
+            f"WHERE {TIMES[span.grain]} = {parameters.add(span.first)}{start} ORDER BY sku LIMIT 1 OFFSET {parameters.add(products)}"
+        )
+
+    def best_of_each(self, products: int, parameters: Parameters) -> str:
+        """So many products of each month or year that is added, the best by the figure that is sorted by."""
+        parts = [
+            f"(SELECT sku FROM {table} WHERE {when} ORDER BY {self._amount()} DESC LIMIT {parameters.add(products)})"  # noqa: S608 - see the module
+            for table, when, sign in self._stretches(parameters)
+            if sign > 0
+        ]
+        return " UNION ".join(parts)
+
+    def with_at_least(self, least: int, parameters: Parameters) -> str:
+        """The products that come in some stretch to a fair share of that."""
+        stretches = self._stretches(parameters)
+        days = sorted({span.sign for span in self.plan.spans if span.grain == "day"})
+        share = parameters.add(-(-least // (len(stretches) + len(days))))
+        parts = [
+            f"SELECT sku FROM {table} WHERE {when} AND {sign} * {self._amount()} >= {share}"  # noqa: S608 - see the module
+            for table, when, sign in stretches
+        ]
+        table = self.plan.finest
+        for each in days:
+            spans = [span for span in self.plan.spans if span.grain == "day" and span.sign == each]
+            ranges = [f"business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
+            parts.append(
+                f"SELECT sku FROM {table.schema}.{table.name} WHERE {' OR '.join(ranges)} "  # noqa: S608 - see the module
+                f"GROUP BY sku HAVING sum({each} * {self._amount()}::float8) >= {share}"
+            )
+        return " UNION ".join(parts)
+
+    def _stretches(self, parameters: Parameters) -> list[tuple[str, str, int]]:
+        """Of each month and year its table, which cells are meant, and whether they are added or taken away."""
+        spans = [span for span in self.plan.spans if span.grain != "day"]
+        tables = [self.plan.tables[span.grain] for span in spans]
+        whens = [f"{TIMES[span.grain]} = {parameters.add(span.first)}" for span in spans]
+        return [(f"{table.schema}.{table.name}", when, span.sign) for table, when, span in zip(tables, whens, spans, strict=True)]
+
+    def _amount(self) -> str:
+        """The amount that is sorted by."""
+        (measure,) = (each for each in self.report.added if each.name == self.question.sort)
+        return measure.formula[4:-1]
+
+    def _coarsest(self) -> Span | None:
+        """The longest stretch of time that is read at once."""
+        whole = [span for span in self.plan.spans if span.grain != "day" and span.sign > 0]
+        return max(whole, key=lambda span: span.last - span.first, default=None)
 
     def sql(self, parameters: Parameters) -> str:
         """The statement with its parameters named."""
@@ -69,6 +139,8 @@ class Statement:
             body, names = self._by_steps(parameters), [f"step.{asked[0]}", *(f"report.{name}" for name in asked[1:])]
         else:
             body, names = f"SELECT * FROM ({self._grouped(parameters, asked)}) AS report", list(asked)  # noqa: S608 - see the module
+        if self.until is not None:
+            body = f"SELECT * FROM ({body} WHERE sku <= {parameters.add(self.until)}) AS report"  # noqa: S608 - see the module
         return f"{body}{tail(self.question, names, parameters)}"
 
     def _stepwise(self) -> bool:
@@ -117,7 +189,7 @@ class Statement:
     def _grouped(self, parameters: Parameters, group_by: Sequence[str], within: str = "") -> str:
         """The rows themselves, without order and page."""
         by_category = "category" in group_by or self.categories is not None
-        reading = Reading(self.question, self._columns(group_by, by_category=by_category), self._values(), self._cast(), within)
+        reading = Reading(self.question, self._columns(group_by, by_category=by_category), self._values(), self._cast(), within, self.skus)
         named = "cell.category" if self._kept() else _category()
         picked = [f"{named if name == 'category' else f'cell.{name}'} AS {name}" for name in group_by]
         figures = [f"{expression(measure)} AS {measure.name}" for measure in self.measures]
@@ -159,9 +231,8 @@ class Statement:
         return [column.name for column in self.plan.finest.columns if not column.primary_key and column.name in named]
 
     def _cast(self) -> str:
-        """By product there are 68,000 sums: as doubles they take half the time of numeric ones, and are exact up to 2 to the 53rd power."""
-        plain = all(PLAIN_SUM.fullmatch(measure.formula) for measure in self.measures)
-        return "::float8" if plain and "sku" in self.question.group_by else ""
+        """Sums of doubles take half the time of numeric ones, and are exact up to 2 to the 53rd power."""
+        return "::float8" if all(PLAIN_SUM.fullmatch(measure.formula) for measure in self.measures) else ""
 
     def _something(self) -> str:
         """Without the rows that have nothing but zeros: what a year has and the days asked for have not would leave such."""

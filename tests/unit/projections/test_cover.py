@@ -59,5 +59,13 @@ def test_what_has_not_been_yet_costs_nothing() -> None:
     assert [span.grain for span in cover(date(2026, 11, 1), date(2026, 11, 30), so_far, EVERY)] == ["month"]
 
 
+def test_of_a_year_that_has_only_begun_to_be_known_the_year_is_read() -> None:
+    so_far = (date(2025, 11, 22), date(2026, 11, 21))
+    assert [span[:2] for span in cover(date(2025, 11, 15), date(2026, 11, 22), so_far, EVERY)] == [
+        ("year", date(2025, 1, 1)),
+        ("year", date(2026, 1, 1)),
+    ]
+
+
 def test_where_nothing_is_known_nothing_is_read() -> None:
     assert cover(date(2020, 1, 1), date(2020, 12, 31), YEAR, EVERY) == []
