@@ -13,7 +13,7 @@ PIP_OPTIONS := --disable-pip-version-check --no-input --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
 help: ## List the commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 setup: $(STAMP) ## Make the environment and install what is locked
 

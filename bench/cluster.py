@@ -70,6 +70,7 @@ class Chain:
     url: str
     settings: Settings
     cluster: Cluster
+    supervisor: Supervisor
     engine: Engine
 
     def headers(self) -> dict[str, str]:
@@ -112,7 +113,7 @@ async def running(home: Path, environ: Mapping[str, str], *, workers: tuple[str,
             supervisor.start(child)
         await asyncio.gather(*(supervisor.ready(child.name) for child in children))
         engine = engine_for(told, name="bench-cluster")
-        chain = Chain(house.base_url(told), told, cluster, engine)
+        chain = Chain(house.base_url(told), told, cluster, supervisor, engine)
         await _open_store(chain)
         yield chain
         engine.dispose()

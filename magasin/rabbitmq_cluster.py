@@ -24,7 +24,7 @@ from magasin.supervise import Child, Supervisor
 
 NODES = 3
 LOOK_TIMEOUT_SECONDS = 5.0
-START_SECONDS = 180.0
+START_SECONDS = 600.0
 """A node that comes back first gets what it missed."""
 
 

@@ -1,6 +1,7 @@
 """Which document is the web pages' API client generated from?
 
-The one that the API makes of itself, without any server: `python -m magasin.web_document` prints it, in an order that does not change.
+The one that the API makes of itself, without any server: `python -m magasin.web_document` prints it, in an order that does not change; with
+`events` it prints the document of the events.
 """
 
 import json
@@ -8,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from api.app import create_app
+from api.app import VERSION, create_app
+from api.document import asyncapi
 from infra.settings import Settings
 
 NOWHERE = "127.0.0.1:1"
@@ -28,5 +30,10 @@ def document() -> str:
         return json.dumps(create_app(config).openapi(), indent=1, sort_keys=True, ensure_ascii=False)
 
 
+def events() -> str:
+    """The AsyncAPI document as JSON text."""
+    return json.dumps(asyncapi(VERSION), indent=1, sort_keys=True, ensure_ascii=False)
+
+
 if __name__ == "__main__":
-    sys.stdout.write(document() + "\n")
+    sys.stdout.write((events() if sys.argv[1:] == ["events"] else document()) + "\n")

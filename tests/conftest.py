@@ -2,8 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,7 +14,7 @@ from sqlalchemy import Engine
 from infra.database import engine_for
 from infra.settings import Settings
 from tests import sandbox
-from tests.e2e.browsing import browser
+from tests.e2e.browsing import browser, picture
 from tests.e2e.system import fragile, shop, system
 from tests.services import FOLDER_VARIABLE, Services, begin_run, end_run, run_folder
 from tests.services import services as services_of_run
@@ -41,6 +43,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if remaining:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         sys.stderr.write("\n".join(["", "These processes of the tests still run:", *remaining, ""]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the pages looked like when a test of theirs failed."""
+    report = yield
+    shown: Any = item.funcargs.get("browser")
+    if report.failed and shown is not None:
+        with suppress(Exception):  # a picture that can't be taken must not hide why the test failed
+            picture(shown, item.name)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -196,6 +196,9 @@ def _tell(folder: Path, origin: Source, addresses: dict[str, str]) -> None:
 def prepare() -> None:
     """Install what a test run would miss. Exits with what to do when that can't be done."""
     packages = [*(missing(os.environ) if source() == "private" else ()), *(() if shutil.which("chromium") else ("chromium",))]
+    # Whoever kills brokers has some of his own; such tests are skipped where nobody may install one.
+    if os.geteuid() == 0 and "rabbitmq-server" in missing({}) and "rabbitmq-server" not in packages:
+        packages.append("rabbitmq-server")
     if packages:
         try:
             install(packages)
