@@ -185,7 +185,7 @@ def _state(connection: Connection) -> _State:
     moved = basis != now
     if moved and not again:
         again = connection.execute(_RENAMED).scalar_one()
-    return _State(now, {row.store_id: row.seq for row in rows if row.seq != row.position}, lacking, again, moved)
+    return _State(now, {row.store_id: row.seq for row in rows if again or row.seq != row.position}, lacking, again, moved)
 
 
 def _since(connection: Connection, lacking: Sequence[Stretch]) -> _Since:
