@@ -1,6 +1,6 @@
 # One command for everything. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup gateway run stop demo load-year test unit integration e2e coverage scan docs check format client screenshots bench lock clean secrets compose-smoke
+.PHONY: help setup gateway run stop demo load-year test unit integration e2e coverage scan docs image check format client screenshots bench lock clean secrets compose-smoke
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -103,6 +103,10 @@ docs: setup ## The API's and the events' documents from the code; the pages of d
 	@$(BIN)/python -m magasin.web_document events > .magasin/docs/asyncapi.json
 	@cp -R README.md CHANGELOG.md docs .magasin/docs/
 	$(BIN)/pytest --no-cov -q tests/contract/test_markdown.py tests/contract/test_documents.py
+
+image: ## Build the container image (needs Docker); MAGASIN_VERSION names it
+	docker build --build-arg VERSION=$${MAGASIN_VERSION:-local} --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+	  --tag magasin:$${MAGASIN_VERSION:-local} .
 
 secrets: setup ## Make the passwords, keys and the certificate for docker compose (HOST=name: a certificate for that name)
 	@$(BIN)/magasin secrets $(if $(HOST),--host $(HOST))
