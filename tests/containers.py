@@ -11,9 +11,9 @@ from testcontainers.core.wait_strategies import HttpWaitStrategy, LogMessageWait
 
 from magasin.servers import AMQP_URL, DATABASE_URL, MANAGEMENT_URL, REDIS_URL
 
-POSTGRES_IMAGE = "postgres:18"
-RABBITMQ_IMAGE = "rabbitmq:4-management"
-REDIS_IMAGE = "redis:8"
+POSTGRES_IMAGE = "postgres:18.1"
+RABBITMQ_IMAGE = "rabbitmq:4.2.1-management"
+REDIS_IMAGE = "redis:8.2.3"
 PASSWORD = "test"  # noqa: S105 - of containers that live as long as a test run
 START_SECONDS = 120
 PING_SECONDS = 5
