@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from redis.asyncio import Redis
+from sqlalchemy import Engine
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -79,6 +80,7 @@ from schemas.requests import RecordSales
 NAME = "api"
 VERSION = "0.1.0"
 EVERYTHING_ELSE = "/api/{rest:path}"
+BUILDERS = 2
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Endpoint = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger(__name__)
@@ -165,6 +167,7 @@ def _assemble(app: FastAPI, config: Settings) -> None:
     state = app.state
     state.settings = config
     state.engine = engine_for(config, name=NAME, same_plans=False)
+    state.building = state.engine if config.operator_database_url is None else _building(config, config.operator_database_url)
     state.redis = Redis.from_url(
         config.redis_url,
         socket_timeout=config.redis_timeout_seconds,
@@ -277,7 +280,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(traces.end)
     await state.redis.aclose()
     state.engine.dispose()
+    state.building.dispose()
     log.info("stopped")
+
+
+def _building(config: Settings, operator_url: str) -> Engine:
+    """The few connections on which operators order builds about."""
+    return engine_for(config.model_copy(update={"database_url": operator_url, "database_pool_size": BUILDERS}), name=f"{NAME}-building")
 
 
 async def _declare(config: Settings) -> None:

@@ -51,6 +51,12 @@ def engine_of(request: Request) -> Engine:
     return engine
 
 
+def building_engine_of(request: Request) -> Engine:
+    """The way to the database of whoever may build projections: the operator's, where the process was told it, else its own."""
+    engine: Engine = request.app.state.building
+    return engine
+
+
 def management_of(request: Request) -> Management:
     """The process's way to the broker's own figures."""
     management: Management = request.app.state.management

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from api.auth import JSON, takes
 from api.document import LISTED, ONE
-from api.operators import PREFIX, TAG, Onlooker, Operator, Reason, engine_of, json_if_anything, now_standing
+from api.operators import PREFIX, TAG, Onlooker, Operator, Reason, building_engine_of, json_if_anything, now_standing
 from api.operators_jobs import newest, one
 from api.problems import problem_responses
 from api.reading import Page
@@ -135,7 +135,7 @@ async def start_rebuild(request: Request, response: Response, body: RebuildOrder
     def begin(engine: Engine) -> Job:
         return rebuild.start(engine, body.projection, by=who.username, reason=body.reason, max_per_second=body.max_per_second)
 
-    shown = await _shown(engine_of(request), begin)
+    shown = await _shown(building_engine_of(request), begin)
     response.headers["Location"] = f"{PREFIX}/rebuilds/{shown.id}"
     return shown
 
@@ -163,31 +163,33 @@ SWAPPED: Final = problem_responses(*REFUSALS, "unsupported_media_type", "unknown
 @ordering.post("/pause", summary="Suspendre une reconstruction / Pause a rebuild", responses=ORDERED)
 async def pause_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """It stays where it is."""
-    return await _shown(engine_of(request), lambda engine: job_orders.order(engine, KIND, rebuild_id, "pause", **_why(who, body))[0])
+    return await _shown(
+        building_engine_of(request), lambda engine: job_orders.order(engine, KIND, rebuild_id, "pause", **_why(who, body))[0]
+    )
 
 
 @ordering.post("/resume", summary="Relancer une reconstruction / Resume a rebuild", responses=ORDERED)
 async def resume_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """It goes on where it was. One that is ready makes up for what it lacks and is compared again."""
-    return await _shown(engine_of(request), lambda engine: swap.resume(engine, rebuild_id, **_why(who, body)))
+    return await _shown(building_engine_of(request), lambda engine: swap.resume(engine, rebuild_id, **_why(who, body)))
 
 
 @ordering.post("/cancel", summary="Abandonner une reconstruction / Cancel a rebuild", responses=ORDERED)
 async def cancel_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """What it made is removed; the live one was never touched."""
-    return await _shown(engine_of(request), lambda engine: swap.cancel(engine, rebuild_id, **_why(who, body)))
+    return await _shown(building_engine_of(request), lambda engine: swap.cancel(engine, rebuild_id, **_why(who, body)))
 
 
 @ordering.post("/promote", summary="Promouvoir une reconstruction / Promote a rebuild", responses=SWAPPED)
 async def promote_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """From now on everybody sees it, from one moment to the next; the one they saw is kept."""
-    return await _shown(engine_of(request), lambda engine: swap.promote(engine, rebuild_id, **_why(who, body)))
+    return await _shown(building_engine_of(request), lambda engine: swap.promote(engine, rebuild_id, **_why(who, body)))
 
 
 @ordering.post("/rollback", summary="Revenir en arrière / Roll a rebuild back", responses=SWAPPED)
 async def roll_back_rebuild(request: Request, rebuild_id: UUID, who: Operator, body: RebuildReason = NOTHING_SAID) -> RebuildShown:
     """Everybody sees the one again that was replaced, with all that was recorded since. It can be promoted again."""
-    return await _shown(engine_of(request), lambda engine: swap.rollback(engine, rebuild_id, **_why(who, body)))
+    return await _shown(building_engine_of(request), lambda engine: swap.rollback(engine, rebuild_id, **_why(who, body)))
 
 
 def _why(who: Principal, body: RebuildReason) -> dict[str, Any]:

@@ -107,8 +107,9 @@ class ConfirmingPublisher:
     ) -> None:
         """Return once the broker has the message on disk, in every queue that it goes to. Raises BrokerUnavailable.
 
-        The exchanges ``""``, which takes a queue's name as the key, and `PROBES` are always there. `timeout_seconds` bounds everything, the wait
-        for a connection included; without it the publisher's own applies. Only what nobody may be waiting for goes without `mandatory`.
+        The exchanges ``""``, which takes a queue's name as the key, and `PROBES` are always there. `timeout_seconds` bounds everything,
+        the wait for a connection included; without it the publisher's own applies. Only what nobody may be waiting for goes without
+        `mandatory`.
         """
         if exchange not in {"", PROBES, *self._exchanges}:
             message = f"{exchange} is not one of the exchanges asserted at start"

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class MayNotDeclareError(Exception):
-    """This user has no right to configure."""
+    """The user has no right to configure."""
 
 
 class TopologyError(Exception):

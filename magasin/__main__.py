@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from infra.settings import Settings, settings
-from magasin import house, ops, state
+from magasin import house, ops, state, upkeep
 from magasin.servers import AMQP_URL, DATABASE_URL
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they hold passwords
 )
 app.add_typer(ops.app, name="ops")
+upkeep.add_to(app)
 FAILED = 1
 SAME = (0, "")
 """A service that isn't named."""
@@ -125,13 +126,18 @@ def worker(name: Annotated[str, typer.Argument(help=f"One of {', '.join(house.WO
 
 @app.command()
 def migrate(*, new: Annotated[str | None, typer.Option(help="Write the next step instead, with this message.")] = None) -> None:
-    """Bring the database that MAGASIN_DATABASE_URL names to the newest step."""
+    """Bring the database that MAGASIN_DATABASE_URL names to the newest step; with MAGASIN_ROLE_PASSWORDS, make its roles too."""
     from magasin import migrate as steps  # noqa: PLC0415 - alembic is slow to import
 
-    if new is None:
-        steps.migrate(settings().database_url)
-    else:
+    if new is not None:
         steps.write_step(settings().database_url, new)
+        return
+    steps.migrate(settings().database_url)
+    if passwords := settings().role_passwords:
+        from magasin.database_roles import apply  # noqa: PLC0415 - imports every projection
+
+        signing_in = apply(settings().database_url, passwords)
+        Console().print(f"Roles that can sign in: {', '.join(signing_in) or 'none'}.", highlight=False)
 
 
 @app.command("secrets")
