@@ -10,7 +10,7 @@ from magasin.gateway.change import Deployment
 from magasin.gateway.compose import Compose, ComposeFailed, program
 from magasin.gateway.orders import NotDeployed, Order
 
-SECRET = "compose/secrets/jwt_private_key"  # noqa: S105 - where it lies
+KEY_FILE = "compose/secrets/jwt_private_key"
 HOW_TO_START = "Start it with a gateway: make run INSTANCES=2. Or, with Docker: make secrets, then the same command again."
 
 
@@ -58,6 +58,6 @@ def _key(settings: Settings) -> SigningKey:
     try:
         if settings.jwt_private_key or settings.jwt_private_key_path:
             return key_of(settings)
-        return parse((house.ROOT / SECRET).read_bytes())
+        return parse((house.ROOT / KEY_FILE).read_bytes())
     except (OSError, UnusableKeyError) as error:
         raise NotDeployed(f"there is no key that signs tokens ({error}). Make one: make secrets") from error

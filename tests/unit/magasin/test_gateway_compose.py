@@ -38,7 +38,7 @@ class Machine:
         self._bin.mkdir()
         (self._bin / "docker").write_text(DOCKER)
         (self._bin / "docker").chmod(0o755)
-        make_once(self.root / deployment.SECRET)
+        make_once(self.root / deployment.KEY_FILE)
         (self.root / deployed.BASE_FILE).write_text("services: {}\n")
         self.runs()
 
@@ -121,7 +121,7 @@ def test_what_fails_leaves_the_file_and_the_instances_as_they_were(machine: Mach
 
 
 def test_without_a_key_nothing_is_deployed(machine: Machine) -> None:
-    (machine.root / deployment.SECRET).unlink()
+    (machine.root / deployment.KEY_FILE).unlink()
     with pytest.raises(NotDeployed, match="make secrets"):
         machine.deploy(sales="2 hash")
 
