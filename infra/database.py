@@ -24,6 +24,10 @@ NAMING = {
 PREPARED_FROM = 5
 """The execution from which psycopg prepares a statement: its own default."""
 COPIED_ROWS = 5_000
+STREAMED_CHARACTERS = 2_000_000
+"""About so much text is read at once: a thousandfold longer rows must not take a thousandfold of memory."""
+STREAMED_ROWS = (50, 2_000)
+"""How many rows are read first, and at most."""
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _SPECIAL = re.compile(r"[\\\t\n\r]")
 metadata = MetaData(naming_convention=NAMING)
@@ -105,12 +109,19 @@ def together(connection: Connection, statements: Sequence[Statement], *, commit:
     return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
 
-def streamed(connection: Connection, statement: Statement, rows_at_once: int) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows of a statement as plain tuples, so many at once: the server keeps the others. Raises psycopg.Error."""
+def streamed(connection: Connection, statement: Statement) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a statement as plain tuples, as many at once as those before were short: the server keeps the others.
+
+    Raises psycopg.Error.
+    """
+    count, most = STREAMED_ROWS
     with _driver(connection).cursor(name="streamed") as cursor:
         cursor.execute(statement.sql, statement.parameters)
-        while rows := cursor.fetchmany(rows_at_once):
+        while rows := cursor.fetchmany(count):
             yield rows
+            sample = rows[::16]
+            characters = sum(len(value) for row in sample for value in row if isinstance(value, str))
+            count = max(1, min(most, STREAMED_CHARACTERS * len(sample) // max(1, characters)))
 
 
 def copy_in(connection: Connection, table: str, columns: Sequence[Sequence[object]]) -> None:

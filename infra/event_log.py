@@ -113,7 +113,9 @@ _STRETCHES = """
     FROM json_to_recordset(%(wanted)s::json) AS wanted(store_id text, after bigint, through bigint)
     CROSS JOIN LATERAL (
         SELECT * FROM event_log own
-        WHERE own.store_id = wanted.store_id AND own.seq > wanted.after AND own.seq <= wanted.through ORDER BY own.seq
+        WHERE own.store_id = wanted.store_id AND own.seq > wanted.after AND own.seq <= wanted.through
+          AND (%(types)s::text[] IS NULL OR own.type = ANY(%(types)s::text[]))
+        ORDER BY own.seq
     ) AS e
 """
 _PAYLOAD, _EFFECT = 11, 18
@@ -173,13 +175,14 @@ def read(connection: Connection, store_id: str, *, after: int, through: int) -> 
     return [recorded(row) for row in rows]
 
 
-def stretches(connection: Connection, wanted: Sequence[Stretch], events_at_once: int) -> Iterator[list[Recorded]]:
-    """The events of several stores' logs, so many at once, each store's in order: for whoever reads the log from its beginning.
+def stretches(connection: Connection, wanted: Sequence[Stretch], types: Iterable[str] | None = None) -> Iterator[list[Recorded]]:
+    """The events (of some types, or all) of several stores' logs, a few megabytes at once: for whoever reads the log from its beginning.
 
-    A store that wasn't there when its stretch was asked for has no events.
+    One store after the other, each in order. A store that wasn't there when its stretch was asked for has no events.
     """
     rows = [each._asdict() for each in wanted]
-    for found in streamed(connection, Statement(_STRETCHES, {"wanted": to_json(rows).decode()}), events_at_once):
+    asked = {"wanted": to_json(rows).decode(), "types": None if types is None else sorted(types)}
+    for found in streamed(connection, Statement(_STRETCHES, asked)):
         yield [_read(row) for row in found]
 
 

@@ -2,13 +2,15 @@
 
 A projection answers one question with tables of additive cells. Declaring a subclass registers it: the projector maintains it, its report
 appears (see `report`), and the idempotence and rebuild tests run on it. `increments` is a pure function of the events, so live projecting,
-catching up and rebuilding are the same code.
+catching up and rebuilding are the same code. What is a sum of other cells (a month of its days) is declared with its table: the projector
+adds it up from the increments, a rebuild from the finished cells.
 """
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import BigInteger, Column, Date, PrimaryKeyConstraint, SmallInteger, Table, Text
 from sqlalchemy.types import TypeEngine
@@ -18,19 +20,37 @@ from projections.measures import Measure
 from projections.report import REPORTS, CellReport
 from schemas.envelope import Recorded
 
-__all__ = ["PROJECTIONS", "Cells", "Key", "Measure", "Projection", "add_statement", "bump", "cell_table", "columns_of"]
+__all__ = [
+    "PROJECTIONS",
+    "Cells",
+    "Key",
+    "Measure",
+    "Projection",
+    "add_statement",
+    "bump",
+    "cell_table",
+    "columns_of",
+    "finer_than",
+    "sums_of",
+]
 
 Key = tuple[Any, ...]
 Cells = dict[Key, list[int]]
 KEY_TYPES: dict[str, type[TypeEngine[Any]]] = {"business_date": Date, "month": Date, "year": Date, "hour": SmallInteger}
 """What names a cell is text, unless it is one of these. A month and a year go by their first day."""
+FIRST_DAYS: Final[Mapping[str, Mapping[str, int]]] = {"month": {"day": 1}, "year": {"month": 1, "day": 1}}
+_FINER: Final = "finer"
 
 
 class Projection(CellReport):
-    """A report of cells that it keeps itself. `also_follows` are other projections whose cells it reads."""
+    """A report of cells that it keeps itself. `also_follows` are other projections whose cells it reads.
+
+    `event_types` are those that its cells come from (None: all); the projector and a rebuild give it no others.
+    """
 
     follows: ClassVar[tuple[str, ...]] = ()
     also_follows: ClassVar[tuple[str, ...]] = ()
+    event_types: ClassVar[frozenset[str] | None] = None
 
     def __init_subclass__(cls) -> None:
         """Register the projection. Raises TypeError when its name is taken."""
@@ -40,14 +60,22 @@ class Projection(CellReport):
 
     @abstractmethod
     def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
-        """What these events add to which cells. Pure: no clock, no database, nothing but the events."""
+        """What these events add to which cells, without those that are sums of others. Pure: nothing but the events goes in."""
+
+    def concerned(self, events: Iterable[Recorded]) -> Iterable[Recorded]:
+        """Those of its own types."""
+        types = self.event_types
+        return events if types is None else (event for event in events if event.type in types)
 
 
 PROJECTIONS: dict[str, Projection] = {}
 
 
-def cell_table(schema: str, name: str, keys: Sequence[str], measures: Iterable[str]) -> Table:
-    """A table of additive cells in the projection's own schema: one row a key, one whole number a measure."""
+def cell_table(schema: str, name: str, keys: Sequence[str], measures: Iterable[str], *, of: Table | None = None) -> Table:
+    """A table of additive cells in the projection's own schema: one row a key, one whole number a measure.
+
+    `of` is the table whose cells are added up in this one, when it has the sums of another: by fewer keys, by month or year instead of day.
+    """
     return Table(
         name,
         metadata,
@@ -56,7 +84,21 @@ def cell_table(schema: str, name: str, keys: Sequence[str], measures: Iterable[s
         PrimaryKeyConstraint(*keys),
         schema=schema,
         postgresql_with={"fillfactor": "80"},
+        info={} if of is None else {_FINER: of},
     )
+
+
+def finer_than(table: Table) -> Table | None:
+    """The table that this one has the sums of; None when it has its own cells."""
+    found: Table | None = table.info.get(_FINER)
+    return found
+
+
+def sums_of(table: Table) -> list[tuple[str, str]]:
+    """The keys of a table of sums, each with the key of the finer table that it is made from: itself, or the day of a month or year."""
+    finer = table.info[_FINER]
+    times = [key.name for key in finer.primary_key.columns if isinstance(key.type, Date)]
+    return [(key.name, times[0] if key.name in FIRST_DAYS else key.name) for key in table.primary_key.columns]
 
 
 def bump(cells: Cells, key: Key, *amounts: int) -> None:
@@ -74,18 +116,54 @@ def add_statement(increments: Mapping[Table, Cells], schema: str | None = None) 
 
     Tables always in one order and keys sorted, so that competing projectors can't deadlock where their stores share a cell.
     """
-    tables = tuple(table for table, cells in increments.items() if cells)
-    return Statement(_add_sql(tables, schema), _sent(sorted(increments[table].items()) for table in tables)) if tables else None
+    whole = _with_sums(increments)
+    tables = tuple(whole)
+    return Statement(_add_sql(tables, schema), _sent(dict(sorted(whole[table].items())) for table in tables)) if tables else None
 
 
-def _sent(parts: Iterable[Collection[tuple[Key, Sequence[int]]]]) -> dict[str, str]:
+def _with_sums(increments: Mapping[Table, Cells]) -> dict[Table, Cells]:
+    """The tables that get any cells, with those of their sums."""
+    whole: dict[Table, Cells] = {}
+    for table, cells in increments.items():
+        if cells:
+            whole[table] = cells
+            for coarser in _coarser(table):
+                whole[coarser] = _added_up(coarser, whole[coarser.info[_FINER]])
+    return whole
+
+
+@cache
+def _coarser(table: Table) -> tuple[Table, ...]:
+    """The tables of sums of this one, each after the one that it is made from."""
+    found = [each for projection in PROJECTIONS.values() for each in projection.tables if finer_than(each) is table]
+    return tuple(each for coarser in found for each in (coarser, *_coarser(coarser)))
+
+
+def _added_up(coarser: Table, cells: Cells) -> Cells:
+    """Cells of the finer table as cells of this one."""
+    names = [key.name for key in coarser.info[_FINER].primary_key.columns]
+    columns = dict(zip(names, zip(*cells, strict=True), strict=True))
+    keys = zip(
+        *(_first_days(name, columns[source]) if name in FIRST_DAYS else columns[source] for name, source in sums_of(coarser)), strict=True
+    )
+    total: Cells = {}
+    for key, amounts in zip(keys, cells.values(), strict=True):
+        bump(total, key, *amounts)
+    return total
+
+
+def _first_days(name: str, days: Sequence[date]) -> list[date]:
+    first = {day: day.replace(**FIRST_DAYS[name]) for day in set(days)}
+    return [first[day] for day in days]
+
+
+def _sent(parts: Iterable[Cells]) -> dict[str, str]:
     return {f"c{place}_{number}": _array(column) for place, cells in enumerate(parts) for number, column in enumerate(columns_of(cells))}
 
 
-def columns_of(cells: Iterable[tuple[Key, Sequence[int]]]) -> list[list[Any]]:
+def columns_of(cells: Mapping[Key, Sequence[int]]) -> list[tuple[Any, ...]]:
     """Cells column by column, in the order of their table's."""
-    keys, amounts = zip(*cells, strict=True)
-    return [[each[number] for each in side] for side in (keys, amounts) for number in range(len(side[0]))]
+    return [*zip(*cells, strict=True), *zip(*cells.values(), strict=True)]
 
 
 def _array(values: Sequence[Any]) -> str:

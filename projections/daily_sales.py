@@ -1,13 +1,12 @@
 """How much did each store sell on each business day, and of what?"""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, Index, Table
 
 from projections import aisle
-from projections.base import Cells, Projection, bump, cell_table
-from projections.facts import sale_facts
+from projections.base import Cells, Key, Projection, bump, cell_table
+from projections.facts import SALE_TYPES, SaleFact, sale_facts
 from projections.measures import RETURNED, REVENUE, SALES, UNITS
 from projections.question import Question
 from projections.report import CellReport
@@ -18,8 +17,8 @@ COLUMNS = aisle.AMOUNTS
 store_day = cell_table("daily_sales", "store_day", ("store_id", "business_date"), COLUMNS)
 sku_day = cell_table("daily_sales", "sku_day", ("store_id", "business_date", "sku"), COLUMNS)
 # The whole chain's, for long periods: a year of products is 68,000 cells instead of 1,400,000.
-sku_month = cell_table("daily_sales", "sku_month", ("month", "sku"), COLUMNS)
-sku_year = cell_table("daily_sales", "sku_year", ("year", "sku"), COLUMNS)
+sku_month = cell_table("daily_sales", "sku_month", ("month", "sku"), COLUMNS, of=sku_day)
+sku_year = cell_table("daily_sales", "sku_year", ("year", "sku"), COLUMNS, of=sku_month)
 # For what all stores sold on some days, and for one product on many days.
 Index("ix_sku_day_business_date_sku", sku_day.c.business_date, sku_day.c.sku)
 # For what each store sold day by day, of which a page needs the first days alone.
@@ -45,6 +44,7 @@ class DailySales(OfCategories, Projection):
     title_fr, title_en = "Ventes par jour", "Daily sales"
     question = "How much did each store sell on each business day, and of what?"
     tables = (store_day, sku_year, sku_month, sku_day)
+    event_types = SALE_TYPES
     measures = (SALES, UNITS, RETURNED, REVENUE)
     group_by = ("business_date", "store_id")
 
@@ -52,45 +52,32 @@ class DailySales(OfCategories, Projection):
         """Cells of the day, and of the day and SKU: a SKU on several lines of a sale counts as one sale of it."""
         days: Cells = {}
         # By store and day first: a line then costs one look-up by its SKU alone, and most of a rebuild's time goes into lines.
-        shelves: dict[tuple[str, date], dict[str, list[int]]] = {}
+        shelves: dict[Key, dict[str, list[int]]] = {}
         for fact in sale_facts(events):
             place, sold, sign = (fact.store_id, fact.business_date), fact.sold, fact.sign
             back = 1 if fact.kind == "return" else 0
             bump(days, place, sold, sold * fact.units, back * fact.units, sign * fact.cents)
-            shelf = shelves.setdefault(place, {})
-            seen: set[str] = set()
-            for sku, units, paid in fact.lines:
-                cell = shelf.get(sku)
-                if cell is None:
-                    shelf[sku] = [sold, sold * units, back * units, sign * paid]
-                else:
-                    cell[0] += 0 if sku in seen else sold
-                    cell[1] += sold * units
-                    cell[2] += back * units
-                    cell[3] += sign * paid
-                seen.add(sku)
-        skus = {(store_id, day, sku): amounts for (store_id, day), shelf in shelves.items() for sku, amounts in shelf.items()}
-        months = _added_up((day.replace(day=1), shelf) for (_, day), shelf in shelves.items())
-        years = _added_up((month.replace(month=1), shelf) for month, shelf in months.items())
-        return {store_day: days, sku_day: skus, sku_month: _cells(months), sku_year: _cells(years)}
+            _put(shelves.setdefault(place, {}), fact)
+        skus: Cells = {}
+        # In the order of the key, so that the index of a year of them is made of rows that are sorted already.
+        for store_id, day in sorted(shelves):
+            shelf = shelves[store_id, day]
+            for sku in sorted(shelf):
+                skus[store_id, day, sku] = shelf[sku]
+        return {store_day: days, sku_day: skus}
 
 
-def _added_up(parts: Iterable[tuple[date, Mapping[str, list[int]]]]) -> dict[date, dict[str, list[int]]]:
-    """The amounts of each SKU by a coarser time."""
-    total: dict[date, dict[str, list[int]]] = {}
-    for time, part in parts:
-        found = total.setdefault(time, {})
-        for sku, amounts in part.items():
-            cell = found.get(sku)
-            if cell is None:
-                found[sku] = amounts.copy()
-            else:
-                cell[0] += amounts[0]
-                cell[1] += amounts[1]
-                cell[2] += amounts[2]
-                cell[3] += amounts[3]
-    return total
-
-
-def _cells(times: Mapping[date, Mapping[str, list[int]]]) -> Cells:
-    return {(time, sku): amounts for time, found in times.items() for sku, amounts in found.items()}
+def _put(shelf: dict[str, list[int]], fact: SaleFact) -> None:
+    """Add the lines of a sale, of its void, return or refund, to a store's day."""
+    sold, sign, back = fact.sold, fact.sign, 1 if fact.kind == "return" else 0
+    seen: set[str] = set()
+    for sku, units, paid in fact.lines:
+        cell = shelf.get(sku)
+        if cell is None:
+            shelf[sku] = [sold, sold * units, back * units, sign * paid]
+        else:
+            cell[0] += 0 if sku in seen else sold
+            cell[1] += sold * units
+            cell[2] += back * units
+            cell[3] += sign * paid
+        seen.add(sku)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Index, Table
 
 from projections.base import Cells, Projection, bump, cell_table
-from projections.facts import sale_facts
+from projections.facts import SALE_TYPES, sale_facts
 from projections.measures import REVENUE, SALES, UNITS
 from schemas.envelope import Recorded
 
@@ -21,6 +21,7 @@ class HourlySales(Projection):
     title_fr, title_en = "Ventes par heure", "Hourly sales"
     question = "At which hours of its day does each store sell?"
     tables = (store_hour,)
+    event_types = SALE_TYPES
     measures = (SALES, UNITS, REVENUE)
     group_by = ("business_date", "hour")
 

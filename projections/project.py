@@ -72,9 +72,9 @@ def _advance(
     moved: dict[tuple[str, str], int] = {}
     increments: dict[Table, Cells] = {}
     # Projections that stand at the same places read the same events: what those say of sales is then read once.
-    batches: dict[tuple[tuple[str, int], ...], Batch] = {}
+    batches: dict[tuple[frozenset[str] | None, tuple[tuple[str, int], ...]], Batch] = {}
     for projection in projections:
-        events = Batch()
+        events: list[Recorded] = []
         places: list[tuple[str, int]] = []
         for store_id, goal in goals.items():
             mark = marks[projection.name, store_id]
@@ -88,7 +88,10 @@ def _advance(
             moved[projection.name, store_id] = found[-1].seq
             if found[-1].seq < goal:
                 progress.unfinished.add(store_id)
-        increments.update(projection.increments(batches.setdefault(tuple(places), events)))
+        kind = (projection.event_types, tuple(places))
+        if kind not in batches:
+            batches[kind] = Batch(projection.concerned(events))
+        increments.update(projection.increments(batches[kind]))
         progress.applied = max(progress.applied, len(events))
     added = add_statement(increments)
     changes = ([checkpoint.move_statement(moved)] if moved else []) + ([added] if added else [])

@@ -1,35 +1,30 @@
 """How is a projection built again from the log, beside the live one, fast and in a memory that doesn't grow with the log?
 
-By the projection's own `increments` and nothing else. First the log is folded slice by slice, a slice being the next stretch of every
-store, so that what happened in the same weeks is added up together; what a slice adds is put down in tables without keys. Then each table
-is made of the sums. What was recorded meanwhile is added cell by cell, as the projector does it.
+By the projection's own `increments` and nothing else (see `fold`). First the log is folded slice by slice, a slice being the logs of the
+next stores; what they add is put down in tables without keys. Then each table is made of these parts; nearly every cell of a store is there
+once, since a store is folded at once. What is a sum of other cells is added up of the finished ones. What was recorded meanwhile is added
+cell by cell, as the projector does it.
 """
 
-import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Column, Connection, MetaData, Table, text
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
-from infra import event_log
 from infra.database import copy_in, together
 from infra.event_log import Stretch
-from infra.faults import printable
-from projections.base import Cells, Projection, add_statement, columns_of
-from projections.checkpoint import ERROR_CHARACTERS, LIVE
-from projections.facts import Batch
+from projections.base import FIRST_DAYS, Cells, Projection, add_statement, columns_of, finer_than, sums_of
+from projections.checkpoint import LIVE
+from projections.fold import Folded, fold
 from projections.generations import schema_of
-from schemas.envelope import Recorded
 
-BATCH_EVENTS: Final = 5_000
-"""Events that are in memory at once."""
-MOST_CELLS: Final = 400_000
-"""Cells that are in memory at once: about 120 MB; a slice ends there."""
 MOST_TWICE: Final = 0.02
 PART: Final = "part_"
+AGAIN: Final = "folded_again"
+"""The stores that were put down in more than one part: only of these can a cell be there twice."""
+STORE: Final = "store_id"
 
 _PLACES = text("""
     SELECT h.store_id, coalesce(own.seq, 0) AS seq, coalesce(own.state, 'live') AS state, coalesce(live.seq, 0) AS live_seq,
@@ -73,21 +68,6 @@ class Place:
         return self.goal - self.seq
 
 
-@dataclass(slots=True)
-class Folded:
-    """What a stretch of the log comes to: the cells, how far each store is, and where one stopped at an event with which error."""
-
-    cells: dict[Table, Cells] = field(default_factory=dict)
-    reached: dict[str, int] = field(default_factory=dict)
-    stalled: dict[str, tuple[int, str]] = field(default_factory=dict)
-    events: int = 0
-
-    @property
-    def size(self) -> int:
-        """Cells in memory."""
-        return sum(map(len, self.cells.values()))
-
-
 @dataclass(frozen=True, slots=True)
 class Shadow:
     """One build of a projection that isn't the live one."""
@@ -103,8 +83,10 @@ class Shadow:
     def make(self, connection: Connection) -> None:
         """Make the tables that slices are put down in."""
         connection.execute(text(f"CREATE SCHEMA {self.schema}"))
+        connection.execute(text(f"CREATE TABLE {self.schema}.{AGAIN} ({STORE} text NOT NULL)"))
         for table in self.projection.tables:
-            connection.execute(CreateTable(_bare(table, self.schema, PART)))
+            if finer_than(table) is None:
+                connection.execute(CreateTable(_bare(table, self.schema, PART)))
 
     def places(self, connection: Connection) -> list[Place]:
         """Where it stands in every store's log."""
@@ -113,77 +95,79 @@ class Shadow:
 
     def fold(self, connection: Connection, places: Sequence[Place], most: int) -> int:
         """Fold the next slice, of at most about `most` events, into the tables of parts; how many events it had."""
-        folded = self._folded(connection, places, most)
-        for table, cells in folded.cells.items():
-            if cells:
-                copy_in(connection, f"{self.schema}.{PART}{table.name}", columns_of(cells.items()))
+
+        def put(cells: Mapping[Table, Cells]) -> None:
+            for table, added in cells.items():
+                copy_in(connection, f"{self.schema}.{PART}{table.name}", columns_of(added))
+
+        wanted = slice_of(places, most)
+        folded = fold(connection, self.projection, wanted, put)
+        again = folded.in_parts | {each.store_id for each in wanted if each.after > 0}
+        if again:
+            copy_in(connection, f"{self.schema}.{AGAIN}", [sorted(again)])
         self._move(connection, folded)
         return folded.events
 
     def follow(self, connection: Connection, places: Sequence[Place], most: int) -> int:
         """Add the next events to the finished tables, as the projector does; how many there were."""
-        folded = self._folded(connection, places, most)
-        statement = add_statement(folded.cells, self.schema)
-        if statement is not None:
-            together(connection, [statement])
+
+        def put(cells: Mapping[Table, Cells]) -> None:
+            statement = add_statement(cells, self.schema)
+            if statement is not None:
+                together(connection, [statement])
+
+        folded = fold(connection, self.projection, slice_of(places, most), put)
         self._move(connection, folded)
         return folded.events
 
     def finish(self, connection: Connection, table: Table) -> None:
-        """Make a table of its parts: each cell once, with the sum of what slices added."""
+        """Make a table of its parts, each cell once, or of the cells that it has the sums of. Finer tables come first (`in_order`)."""
         full = table.to_metadata(MetaData(naming_convention=table.metadata.naming_convention), schema=self.schema)
-        self._add_up(connection, table)
+        if finer_than(table) is None:
+            self._merge(connection, table)
+        else:
+            self._add_up(connection, table)
         connection.execute(AddConstraint(full.primary_key))
         for index in sorted(full.indexes, key=lambda each: str(each.name)):
             connection.execute(CreateIndex(index))
         connection.execute(text(f"ANALYZE {self.schema}.{table.name}"))
 
-    def _add_up(self, connection: Connection, table: Table) -> None:
+    def tidy(self, connection: Connection) -> None:
+        """Leave nothing but the projection's tables, once all are made."""
+        connection.execute(text(f"DROP TABLE {self.schema}.{AGAIN}"))
+
+    def _merge(self, connection: Connection, table: Table) -> None:
         """Leave each cell once. Where few are there twice (those of one store and day) the others stay as they are."""
         part, whole, twice = (f"{self.schema}.{name}" for name in (f"{PART}{table.name}", table.name, "twice"))
         names = [column.name for column in table.primary_key.columns]
         keys, same = ", ".join(names), " AND ".join(f"twice.{name} = part.{name}" for name in names)
         sums = ", ".join(column.name if column.primary_key else f"sum({column.name})::bigint AS {column.name}" for column in table.columns)
-        grouped = f"SELECT {sums} FROM {part} GROUP BY {keys}"  # noqa: S608 - names of ours, here and below
-        connection.execute(text(f"CREATE UNLOGGED TABLE {twice} AS {grouped} HAVING count(*) > 1"))
+        where = f" WHERE {STORE} IN (SELECT {STORE} FROM {self.schema}.{AGAIN})" if STORE in names else ""  # noqa: S608 - names of ours, as below
+        connection.execute(text(f"CREATE UNLOGGED TABLE {twice} AS SELECT {sums} FROM {part}{where} GROUP BY {keys} HAVING count(*) > 1"))  # noqa: S608
         found = connection.execute(text(f"SELECT (SELECT count(*) FROM {part}) AS part, (SELECT count(*) FROM {twice}) AS twice")).one()  # noqa: S608
         if found.twice > found.part * MOST_TWICE:
             connection.execute(CreateTable(_bare(table, self.schema)))
-            connection.execute(text(f"INSERT INTO {whole} {grouped}"))
+            connection.execute(text(f"INSERT INTO {whole} SELECT {sums} FROM {part} GROUP BY {keys}"))  # noqa: S608
             connection.execute(text(f"DROP TABLE {part}"))
         else:
-            connection.execute(text(f"DELETE FROM {part} AS part USING {twice} AS twice WHERE {same}"))  # noqa: S608
-            connection.execute(text(f"INSERT INTO {part} SELECT * FROM {twice}"))  # noqa: S608
+            if found.twice:
+                connection.execute(text(f"DELETE FROM {part} AS part USING {twice} AS twice WHERE {same}"))  # noqa: S608
+                connection.execute(text(f"INSERT INTO {part} SELECT * FROM {twice}"))  # noqa: S608
             connection.execute(text(f"ALTER TABLE {part} RENAME TO {table.name}"))
         connection.execute(text(f"DROP TABLE {twice}"))
 
-    def _folded(self, connection: Connection, places: Iterable[Place], most: int) -> Folded:
-        folded = Folded()
-        for events in _ahead(event_log.stretches(connection, slice_of(places, most), BATCH_EVENTS)):
-            self._take(folded, [event for event in events if event.store_id not in folded.stalled])
-            if folded.size > MOST_CELLS:
-                break
-        return folded
-
-    def _take(self, folded: Folded, events: Sequence[Recorded]) -> None:
-        """Add what these events say. Where one of them can't be applied, its store stops there, as it would in the live projection."""
-        try:
-            added = self.projection.increments(Batch(events))
-        except Exception as error:  # noqa: BLE001 - whatever a projection's code raises
-            if len(events) == 1:
-                (event,) = events
-                told = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
-                folded.stalled[event.store_id] = (event.seq, printable(told, ERROR_CHARACTERS))
-                folded.reached.setdefault(event.store_id, event.seq - 1)
-                return
-            for event in events:
-                if event.store_id not in folded.stalled:
-                    self._take(folded, [event])
-            return
-        for table, cells in added.items():
-            _add(folded.cells.setdefault(table, {}), cells)
-        folded.reached |= {event.store_id: event.seq for event in events}
-        folded.events += len(events)
+    def _add_up(self, connection: Connection, table: Table) -> None:
+        """Make a table of the sums of a finer one that is finished."""
+        connection.execute(CreateTable(_bare(table, self.schema)))
+        # As a timestamp: with a time zone it would take twice the time, and depend on the session's.
+        keys = [f"date_trunc('{name}', {source}::timestamp)::date" if name in FIRST_DAYS else source for name, source in sums_of(table)]
+        sums = [f"sum({column.name})::bigint" for column in table.columns if not column.primary_key]
+        groups = ", ".join(str(place + 1) for place in range(len(keys)))
+        finer = finer_than(table)
+        source = f"{self.schema}.{finer.name if finer is not None else table.name}"
+        connection.execute(
+            text(f"INSERT INTO {self.schema}.{table.name} SELECT {', '.join([*keys, *sums])} FROM {source} GROUP BY {groups}")  # noqa: S608 - the same
+        )
 
     def _move(self, connection: Connection, folded: Folded) -> None:
         stores = sorted(folded.reached)
@@ -203,35 +187,29 @@ class Shadow:
 
 
 def slice_of(places: Iterable[Place], most: int) -> list[Stretch]:
-    """The next stretch of every store that has one, each in proportion to what it lacks: about `most` events together."""
-    lacking = sorted((each for each in places if each.missing > 0), key=lambda each: -each.missing)[:most]
-    share = min(1.0, most / max(1, sum(each.missing for each in lacking)))
-    return [Stretch(each.store_id, each.seq, each.seq + max(1, int(each.missing * share))) for each in lacking]
+    """What the next stores lack, of as many stores as have at most `most` events together; of a single one that has more, its next ones."""
+    found: list[Stretch] = []
+    left = most
+    for each in places:
+        if each.missing > left and found:
+            break
+        if each.missing > 0:
+            found.append(Stretch(each.store_id, each.seq, each.seq + min(each.missing, left)))
+            left -= each.missing
+    return found
 
 
-def _ahead(batches: Iterator[list[Recorded]]) -> Iterator[list[Recorded]]:
-    """The same, the next one being read while one is at work: the server does its part on another processor."""
-    with ThreadPoolExecutor(1, thread_name_prefix="log") as reader:
-        coming = reader.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = reader.submit(next, batches, None)
-            yield batch
+def in_order(tables: Iterable[Table]) -> list[Table]:
+    """Each table after the one that it has the sums of."""
+
+    def depth(table: Table) -> int:
+        finer = finer_than(table)
+        return 0 if finer is None else 1 + depth(finer)
+
+    return sorted(tables, key=depth)
 
 
 def _bare(table: Table, schema: str, prefix: str = "") -> Table:
     """The table without keys and indexes: those are made when its rows are there."""
     columns = (Column(column.name, column.type, nullable=False) for column in table.columns)
     return Table(f"{prefix}{table.name}", MetaData(), *columns, schema=schema, **table.dialect_kwargs)
-
-
-def _add(total: Cells, added: Cells) -> None:
-    if not total:
-        total.update(added)
-        return
-    for key, amounts in added.items():
-        found = total.get(key)
-        if found is None:
-            total[key] = amounts
-        else:
-            for place, amount in enumerate(amounts):
-                found[place] += amount

@@ -27,6 +27,7 @@ class Shrinkage(Projection):
     title_fr, title_en = "Démarque", "Shrinkage"
     question = "What went missing or turned up, why, and what was it worth?"
     tables = (reason_day,)
+    event_types = frozenset({"stock.adjusted", "restock.received"})
     measures = (LOST_UNITS, FOUND_UNITS, NET_LOST_UNITS, LOST_VALUE, FOUND_VALUE)
     group_by = ("reason",)
     also_follows = (COSTS,)

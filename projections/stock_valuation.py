@@ -23,6 +23,7 @@ class StockValuation(Projection):
     title_fr, title_en = "Valeur du stock", "Stock valuation"
     question = "What is the stock of each store worth?"
     tables = (store_sku,)
+    event_types = frozenset({"delivery.received"})
     measures = derived = (ON_HAND, VALUE, UNKNOWN_COST, SKUS, STOCK_OUTS)
     group_by = ("store_id",)
     reads_stock = True

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Index, Table
 
 from projections import query, shelf
 from projections.base import Cells, Projection, bump, cell_table
-from projections.facts import SaleFact, sale_facts
+from projections.facts import SALE_TYPES, SaleFact, sale_facts
 from projections.measures import (
     AVERAGE_BASKET,
     REFUNDED,
@@ -46,6 +46,7 @@ class StorePerformance(Projection):
     title_fr, title_en = "Performance des magasins", "Store performance"
     question = "How well does each store do: what it sells, what comes back, what it had to undo?"
     tables = (store_day,)
+    event_types = SALE_TYPES
     derived = (STOCK_OUTS, *(previous(each) for each in COMPARED), *(change(each) for each in COMPARED))
     measures = (REVENUE, SALES, AVERAGE_BASKET, UNITS, RETURNS, RETURNED, REFUNDED, VOIDS, VOIDED, *derived)
     group_by = ("store_id",)

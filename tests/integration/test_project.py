@@ -269,7 +269,7 @@ def test_catching_up_builds_what_following_live_built(engine: Engine, branch: Br
 def test_a_database_that_is_away_stalls_nothing(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = OperationalError("SELECT", {}, Exception("the connection broke"))
     with monkeypatch.context() as broken:
-        fail_on(broken, DailySales, branch, 2, lost)
+        fail_on(broken, DailySales, branch, 3, lost)
         with pytest.raises(OperationalError):
             arrive(branch, *range(1, 7))
         assert places(branch) == {}
