@@ -188,5 +188,5 @@ def test_a_file_with_faults_shows_them_all_and_a_right_one_is_recorded(browser: 
         code = f"T-{secrets.token_hex(4)}"
         file.set_input_files({"name": "p.csv", "mimeType": "text/csv", "buffer": f"{heading}{code};Thé;Tea;C;C;3,50\n".encode()})
         page.get_by_role("button", name="Importer", exact=True).click()
-        expect(page.get_by_text("1 lignes enregistrées.")).to_be_visible()
+        expect(page.get_by_text("1 ligne enregistrée.")).to_be_visible()
         assert system.client().get(f"/api/v2/products/{code}").json()["price"] == "3.50"

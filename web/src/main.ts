@@ -10,9 +10,11 @@ import { queries } from "./app/queries";
 import { router } from "./app/router";
 import { who } from "./app/session";
 import { keepOffline } from "./app/updates";
+import { speakOurLanguage } from "./app/validity";
 
 createApp(AppShell).use(i18n).use(router).use(VueQueryPlugin, { queryClient: queries }).mount("#app");
 startLive();
+speakOurLanguage();
 
 watch(online, (now, before) => {
   if (now && !before) void queries.refetchQueries({ type: "active" });

@@ -2,7 +2,7 @@
 import { readonly, ref, watch } from "vue";
 import { online, reached, send } from "./http";
 import { Problem } from "./problem";
-import { queries } from "./queries";
+import { readAnew } from "./queries";
 import { signIns, signedInAgain, who } from "./session";
 
 export interface Changed {
@@ -42,12 +42,10 @@ function refresh(types: Iterable<string> | "everything"): void {
     const changed = waiting;
     waiting = new Set();
     timer = undefined;
-    void queries.invalidateQueries({
-      predicate: ({ meta }) => {
-        const wanted = meta?.["live"];
-        if (!wanted) return false;
-        return wanted === true || changed === "everything" || (wanted as string[]).some((type) => changed.has(type));
-      },
+    readAnew(({ meta }) => {
+      const wanted = meta?.["live"];
+      if (!wanted) return false;
+      return wanted === true || changed === "everything" || (wanted as string[]).some((type) => changed.has(type));
     });
   }, CALM_MS);
 }

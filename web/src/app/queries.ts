@@ -1,4 +1,5 @@
 import { QueryClient } from "@tanstack/vue-query";
+import type { Query } from "@tanstack/vue-query";
 import { Problem } from "./problem";
 
 /** Reads only. A query with `meta: { live: true }` is read anew whenever something was recorded; with a list, only after those types. */
@@ -14,6 +15,15 @@ export const queries = new QueryClient({
     },
   },
 });
+
+/** Reads anew what is on the screen and chosen. A first answer that is on its way may have been asked for before the change: it is read twice. */
+export function readAnew(chosen: (query: Query) => boolean): void {
+  const first = queries.getQueryCache().findAll({ predicate: chosen, fetchStatus: "fetching" }).filter(({ state }) => state.data === undefined);
+  void queries.invalidateQueries({ predicate: chosen });
+  for (const { promise, queryHash } of first) {
+    void promise?.catch(() => undefined).then(() => queries.invalidateQueries({ predicate: (query) => query.queryHash === queryHash }));
+  }
+}
 
 /** What every list and report answers; the page knows its rows. */
 export interface Listed<Row> {

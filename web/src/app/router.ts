@@ -5,6 +5,8 @@ import { routes as caisse } from "@/caisse/routes";
 import { routes as exploitation } from "@/exploitation/routes";
 import { routes as gestion } from "@/gestion/routes";
 import { routes as siege } from "@/siege/routes";
+import { toast } from "@/ui/toasts";
+import { t } from "./i18n";
 import { homeOf, sectionsOf } from "./roles";
 import type { Section } from "./roles";
 import { who } from "./session";
@@ -35,6 +37,11 @@ export const router = createRouter({
   ],
   scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? undefined : { top: 0 }),
 });
+
+/** A section comes with its first opening. Without a line it may not come: the page that is open stays, and says so. */
+router.onError((_, to) =>
+  toast(t("app.page_away"), { tone: "warn", text: t("app.page_away_hint"), action: { label: t("ui.retry"), run: () => location.assign(to.fullPath) } }),
+);
 
 router.beforeEach((to) => {
   if (to.path === "/connexion") return who.value ? homeOf(who.value) : true;

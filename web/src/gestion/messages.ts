@@ -25,8 +25,8 @@ export default {
       kind: "Que contient le fichier ?", kinds: { products: "Produits", stores: "Magasins", "stock-counts": "Comptages" }, columns: "Colonnes :",
       headers: { products: "sku; nom_fr; nom_en; categorie_fr; categorie_en; prix; code_barres; actif", stores: "magasin; nom; genre; fuseau_horaire; devise; centre; stock_insuffisant; fin_de_journee", "stock-counts": "magasin; sku; compte; compte_le" },
       drop: "Déposez un fichier CSV ici", choose: "ou choisissez-le ; virgules ou points-virgules, UTF-8", other: "Choisir un autre fichier", checking: "Vérification du fichier…",
-      faulty: "Rien n’a été importé : {count} erreurs à corriger.", again: "Vérifier de nouveau", row: "Ligne", column: "Colonne", fault: "Erreur", valid: "{rows} lignes, aucune erreur.",
-      ignored: "Colonnes ignorées : {names}.", record: "Importer", done: "Importation faite", recorded: "{rows} lignes enregistrées.", next: "Un autre fichier",
+      faulty: "Rien n’a été importé : {n} erreur à corriger. | Rien n’a été importé : {n} erreurs à corriger.", again: "Vérifier de nouveau", row: "Ligne", column: "Colonne", fault: "Erreur", valid: "{n} ligne, aucune erreur. | {n} lignes, aucune erreur.",
+      ignored: "Colonnes ignorées : {names}.", record: "Importer", done: "Importation faite", recorded: "{n} ligne enregistrée. | {n} lignes enregistrées.", next: "Un autre fichier",
     },
     count: {
       hint: "Comptez sur un téléphone, rayon par rayon : ce qui est saisi reste sur l’appareil jusqu’à l’envoi.", store: "Magasin", search: "Nom ou code, ou lisez le code-barres",
@@ -66,8 +66,8 @@ export default {
       kind: "What is in the file?", kinds: { products: "Products", stores: "Stores", "stock-counts": "Counts" }, columns: "Columns:",
       headers: { products: "sku; name_fr; name_en; category_fr; category_en; price; barcode; active", stores: "store_id; name; kind; timezone; currency; centre; oversell; day_ends", "stock-counts": "store_id; sku; counted; counted_at" },
       drop: "Drop a CSV file here", choose: "or choose it; commas or semicolons, UTF-8", other: "Choose another file", checking: "Checking the file…",
-      faulty: "Nothing was imported: {count} faults to mend.", again: "Check again", row: "Row", column: "Column", fault: "Fault", valid: "{rows} rows, no fault.",
-      ignored: "Ignored columns: {names}.", record: "Import", done: "Imported", recorded: "{rows} rows recorded.", next: "Another file",
+      faulty: "Nothing was imported: {n} fault to mend. | Nothing was imported: {n} faults to mend.", again: "Check again", row: "Row", column: "Column", fault: "Fault", valid: "{n} row, no fault. | {n} rows, no fault.",
+      ignored: "Ignored columns: {names}.", record: "Import", done: "Imported", recorded: "{n} row recorded. | {n} rows recorded.", next: "Another file",
     },
     count: {
       hint: "Count by phone, shelf by shelf: what you enter stays on the device until it is sent.", store: "Store", search: "Name or code, or scan the barcode",
