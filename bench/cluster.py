@@ -113,10 +113,12 @@ async def running(home: Path, environ: Mapping[str, str], *, workers: tuple[str,
             supervisor.start(child)
         await asyncio.gather(*(supervisor.ready(child.name) for child in children))
         engine = engine_for(told, name="bench-cluster")
-        chain = Chain(house.base_url(told), told, cluster, supervisor, engine)
-        await _open_store(chain)
-        yield chain
-        engine.dispose()
+        try:
+            chain = Chain(house.base_url(told), told, cluster, supervisor, engine)
+            await _open_store(chain)
+            yield chain
+        finally:
+            engine.dispose()
     finally:
         await supervisor.stop()
 

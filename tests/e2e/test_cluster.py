@@ -35,7 +35,6 @@ async def test_a_node_dies_under_load_and_no_accepted_sale_is_lost(database: str
             os.kill(chain.supervisor.running()[STOCK_WRITER.name].pid, signal.SIGKILL)
             await tills.until_accepted(SOME)
         await until_recorded(chain, len(tills.accepted))
-        assert await asyncio.to_thread(chain.cluster.leader_of, STOCK_WRITER.name) not in {leader, None}
         async with Tills(chain) as tills_again:
             await chain.cluster.revive(leader)
             await tills_again.until_accepted(SOME)
