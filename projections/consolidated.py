@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from projections import shelf
+from projections import aisle, shelf
 from projections.low_stock import LowStock
 from projections.measures import AMOUNT, LOW, NEGATIVE, ON_HAND, RECEIPT_UNITS, RECEIPTS, SKUS, STOCK_OUTS, UNKNOWN_COST, VALUE
 from projections.query import rows_of
@@ -61,8 +61,10 @@ class Consolidated(Report):
         return question.sku is None and question.category is None and question.hour is None
 
     def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
-        """Count the shelves that something has happened to."""
-        return shelf.count(connection, question.stores)
+        """Count the shelves that something has happened to, and what was sold of the best products' share."""
+        yield from shelf.count(connection, question.stores)
+        connection.rollback()
+        yield from aisle.write(connection)
 
     def find(self, connection: Connection, question: Question) -> Found:
         """A page of stores and statuses; the sections come with every page."""

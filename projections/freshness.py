@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from projections.report import Report
-from projections.standing import Standing, log_standing, projection_standing
+from projections.standing import Standing, log_standing, projection_standings
 
 
 def standing_of(connection: Connection, report: Report, stores: Collection[str] | None) -> Standing:
     """The standing of all that the report reads: as old as the oldest of it. `stores` None means all."""
-    found = [projection_standing(connection, name, stores) for name in report.follows]
+    found = projection_standings(connection, report.follows, stores)
     if report.reads_stock:
         found.append(log_standing(connection, stores))
     # Shops are spread over time zones: by the hour, the new day comes in time for each of them.

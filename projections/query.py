@@ -92,7 +92,7 @@ def _best(connection: Connection, statement: Statement, limit: int) -> list[dict
     """The best products: all are added up by the one figure that they are sorted by, and only those of the page by the others."""
     found = _candidates(connection, statement, limit)
     if found is not None:
-        return rows_of(connection, replace(statement, skus=found), Parameters())
+        return rows_of(connection, replace(statement, skus=found, categories=None), Parameters())
     parameters = Parameters()
     first = replace(statement, only=statement.question.sort)
     chosen = connection.execute(text(first.sql(parameters)), parameters.values).all()
@@ -111,13 +111,13 @@ def _candidates(connection: Connection, statement: Statement, limit: int) -> lis
     """
     spans, asked = statement.plan.spans, statement.question
     end = asked.offset + limit
-    if len(spans) * end > MOST_CANDIDATES or statement.categories is not None:
+    if len(spans) * end > MOST_CANDIDATES:
         return None
     some = _skus(connection, statement.best_of_each, end)
     if not few(spans, len(some)):
         return None
     parameters = Parameters()
-    last = replace(statement, only=asked.sort, skus=some, question=replace(asked, limit=1, offset=end - 1))
+    last = replace(statement, only=asked.sort, skus=some, categories=None, question=replace(asked, limit=1, offset=end - 1))
     least = connection.execute(text(last.sql(parameters)), parameters.values).one_or_none()
     if least is None or least[1] <= 0:
         return None

@@ -160,7 +160,7 @@ class Reading:
         else:
             parts = [
                 self._cells(plan.tables[grain], grain, sign, self._spans(grain, spans, parameters), parameters)
-                for (grain, sign), spans in _alike(plan.spans).items()
+                for (grain, sign), spans in alike(plan.spans).items()
             ]
         if plan.late is not None:
             parts.append(self._late(plan.late, plan.finest, parameters))
@@ -216,7 +216,8 @@ def few(spans: Iterable[Span], products: int) -> bool:
     return products * sum(len(_days_of(span)) for span in spans if span.grain == "day") <= MOST_CHOSEN
 
 
-def _alike(spans: Iterable[Span]) -> dict[tuple[Grain, int], list[Span]]:
+def alike(spans: Iterable[Span]) -> dict[tuple[Grain, int], list[Span]]:
+    """The spans of each grain that are added, and those that are taken away."""
     found: dict[tuple[Grain, int], list[Span]] = {}
     for span in spans:
         found.setdefault((span.grain, span.sign), []).append(span)

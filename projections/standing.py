@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from projections.checkpoint import LIVE
 from projections.epoch import EPOCH
@@ -51,17 +51,24 @@ _LOG = text(f"""
            {_ZONES.format(_SCOPE.replace("h.store_id", "s.store_id"))} AS timezone
     FROM store_head h WHERE {_SCOPE} OR h.store_id = :catalogue
 """)  # noqa: S608 - put together from the constants above
-_PROJECTION = text(f"""
-    SELECT coalesce(sum(c.seq), 0) AS position, coalesce(sum(h.seq - coalesce(c.seq, 0)), 0) AS missing,
-           coalesce(min(e.recorded_at), max(h.recorded_at)) AS as_of, min(e.recorded_at) AS behind_since,
-           coalesce(array_agg(h.store_id ORDER BY h.store_id) FILTER (WHERE c.state <> 'live'), '{{}}') AS stalled,
+# One statement for all projections of a report. The log is only looked at where it goes on.
+_PROJECTIONS = text(f"""
+    SELECT place.projection, coalesce(sum(place.seq), 0) AS position, coalesce(sum(place.head - place.seq), 0) AS missing,
+           coalesce(min(place.waiting), max(place.recorded_at)) AS as_of, min(place.waiting) AS behind_since,
+           coalesce(array_agg(place.store_id ORDER BY place.store_id) FILTER (WHERE place.state <> 'live'), '{{}}') AS stalled,
            (SELECT k.seq FROM store_head k WHERE k.store_id = :catalogue) AS catalogue,
-           {EPOCH.format(projection=":projection")} AS epoch,
+           {EPOCH.format(projection="place.projection")} AS epoch,
            {_ZONES.format(_SCOPE.replace("h.store_id", "s.store_id"))} AS timezone
-    FROM store_head h
-    LEFT JOIN checkpoint c ON c.projection = :projection AND c.generation = :generation AND c.store_id = h.store_id
-    LEFT JOIN event_log e ON e.store_id = h.store_id AND e.seq = coalesce(c.seq, 0) + 1 AND h.seq > coalesce(c.seq, 0)
-    WHERE {_SCOPE}
+    FROM (
+        SELECT name.projection, h.store_id, h.seq AS head, h.recorded_at, coalesce(c.seq, 0) AS seq, c.state,
+               CASE WHEN h.seq > coalesce(c.seq, 0) THEN (
+                   SELECT e.recorded_at FROM event_log e WHERE e.store_id = h.store_id AND e.seq = coalesce(c.seq, 0) + 1
+               ) END AS waiting
+        FROM unnest(CAST(:projections AS text[])) AS name(projection)
+        LEFT JOIN store_head h ON {_SCOPE}
+        LEFT JOIN checkpoint c ON c.projection = name.projection AND c.generation = :generation AND c.store_id = h.store_id
+    ) AS place
+    GROUP BY place.projection
 """)  # noqa: S608 - put together from the constants above
 
 
@@ -71,13 +78,17 @@ def log_standing(connection: Connection, stores: Collection[str] | None) -> Stan
     return Standing(f"log:{row.position}", row.as_of, 0.0, (), row.timezone)
 
 
-def projection_standing(connection: Connection, projection: str, stores: Collection[str] | None) -> Standing:
-    """The standing of one live projection over some stores; None means all. The catalogue counts too: reports name its categories."""
-    asked = {"stores": _list(stores), "projection": projection, "generation": LIVE, "catalogue": CATALOGUE_STREAM}
-    row = connection.execute(_PROJECTION, asked).one()
+def projection_standings(connection: Connection, projections: Sequence[str], stores: Collection[str] | None) -> list[Standing]:
+    """The standing of each live projection over some stores; None means all. The catalogue counts too: reports name its categories."""
+    asked = {"stores": _list(stores), "projections": list(projections), "generation": LIVE, "catalogue": CATALOGUE_STREAM}
+    found = {row.projection: _standing(row) for row in connection.execute(_PROJECTIONS, asked)}
+    return [found[projection] for projection in projections]
+
+
+def _standing(row: Row[Any]) -> Standing:
     lag = 0.0 if row.behind_since is None else max(0.001, (datetime.now(UTC) - row.behind_since).total_seconds())
     # The lag grows while nothing else changes, and an answer that tells it is good for one second.
-    position = f"{projection}:{row.epoch}:{row.position}:{row.missing}:{'+'.join(row.stalled)}:{row.catalogue}:{int(lag)}"
+    position = f"{row.projection}:{row.epoch}:{row.position}:{row.missing}:{'+'.join(row.stalled)}:{row.catalogue}:{int(lag)}"
     return Standing(position, row.as_of, lag, tuple(row.stalled), row.timezone)
 
 

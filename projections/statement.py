@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table
 from projections.cover import Span
 from projections.measures import Measure
 from projections.question import Question
-from projections.source import TIMES, Parameters, Plan, Reading, Stored, keys_of
+from projections.source import TIMES, Parameters, Plan, Reading, Stored, alike, keys_of
 
 PLAIN_SUM: Final = re.compile(r"sum\(\w+\)")
 STEPS: Final = {"business_date": "1 day", "week": "7 days", "month": "1 month"}
@@ -88,10 +88,10 @@ class Statement:
         )
 
     def best_of_each(self, products: int, parameters: Parameters) -> str:
-        """So many products of each month or year that is added, the best by the figure that is sorted by."""
+        """The products of the best cells among the months or years that are added: at least so many products."""
         parts = [
-            f"(SELECT sku FROM {table} WHERE {when} ORDER BY {self._amount()} DESC LIMIT {parameters.add(products)})"  # noqa: S608 - see the module
-            for table, when, sign in self._stretches(parameters)
+            f"(SELECT sku FROM {table} WHERE {when} ORDER BY {self._amount()} DESC LIMIT {parameters.add(products * times)})"  # noqa: S608 - see the module
+            for table, when, sign, times in self._stretches(parameters)
             if sign > 0
         ]
         return " UNION ".join(parts)
@@ -100,27 +100,36 @@ class Statement:
         """The products that come in some stretch to a fair share of that."""
         stretches = self._stretches(parameters)
         days = sorted({span.sign for span in self.plan.spans if span.grain == "day"})
-        share = parameters.add(-(-least // (len(stretches) + len(days))))
+        share = parameters.add(-(-least // (sum(times for _, _, _, times in stretches) + len(days))))
         parts = [
             f"SELECT sku FROM {table} WHERE {when} AND {sign} * {self._amount()} >= {share}"  # noqa: S608 - see the module
-            for table, when, sign in stretches
+            for table, when, sign, _ in stretches
         ]
         table = self.plan.finest
         for each in days:
             spans = [span for span in self.plan.spans if span.grain == "day" and span.sign == each]
             ranges = [f"business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
             parts.append(
-                f"SELECT sku FROM {table.schema}.{table.name} WHERE {' OR '.join(ranges)} "  # noqa: S608 - see the module
+                f"SELECT sku FROM {table.schema}.{table.name} WHERE ({' OR '.join(ranges)}){self._among(parameters)} "  # noqa: S608 - see the module
                 f"GROUP BY sku HAVING sum({each} * {self._amount()}::float8) >= {share}"
             )
         return " UNION ".join(parts)
 
-    def _stretches(self, parameters: Parameters) -> list[tuple[str, str, int]]:
-        """Of each month and year its table, which cells are meant, and whether they are added or taken away."""
-        spans = [span for span in self.plan.spans if span.grain != "day"]
-        tables = [self.plan.tables[span.grain] for span in spans]
-        whens = [f"{TIMES[span.grain]} = {parameters.add(span.first)}" for span in spans]
-        return [(f"{table.schema}.{table.name}", when, span.sign) for table, when, span in zip(tables, whens, spans, strict=True)]
+    def _stretches(self, parameters: Parameters) -> list[tuple[str, str, int, int]]:
+        """Months and years: their table, which cells are meant, whether they are added or taken away, and how many times those are."""
+        found, among = [], self._among(parameters)
+        for (grain, sign), spans in alike(span for span in self.plan.spans if span.grain != "day").items():
+            table = self.plan.tables[grain]
+            times = parameters.add([span.first for span in spans])
+            found.append((f"{table.schema}.{table.name}", f"{TIMES[grain]} = ANY(CAST({times} AS date[])){among}", sign, len(spans)))
+        return found
+
+    def _among(self, parameters: Parameters) -> str:
+        """The condition that a product is of the categories asked for."""
+        if self.categories is None:
+            return ""
+        names = parameters.add(list(self.categories))
+        return f" AND sku IN (SELECT sku FROM product WHERE category_fr = ANY(CAST({names} AS text[])))"  # noqa: S608 - see the module
 
     def _amount(self) -> str:
         """The amount that is sorted by."""

@@ -1,18 +1,19 @@
 """Which products, or which categories, sell best?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from projections import query
+from projections import aisle, query
 from projections.daily_sales import DailySales, OfCategories
 from projections.measures import RETURNED, REVENUE, SALES, UNITS, share
 from projections.names import with_names
 from projections.question import Question
 from projections.report import Found, one_more, page
+from projections.source import Stored
 
 SHARED: Final = (REVENUE, UNITS)
 
@@ -35,6 +36,16 @@ class TopProducts(OfCategories):
     def dimensions(self) -> list[str]:
         """A product or a category; by day or store there is daily-sales."""
         return ["category", "product", "sku"]
+
+    def stored(self, connection: Connection, question: Question) -> Stored:
+        """The sum of all products is that of all categories."""
+        whole = not question.group_by and question.stores is None and question.sku is None
+        return (aisle.stored(connection) if whole else None) or super().stored(connection, question)
+
+    def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
+        """Bring those up to date."""
+        del question
+        return aisle.write(connection)
 
     def find(self, connection: Connection, question: Question) -> Found:
         """A page of the best. Of equals the one comes first whose name does."""
