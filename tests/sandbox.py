@@ -74,6 +74,14 @@ def _database(services: Services, model: str) -> Iterator[str]:
         yield with_path(services.database_url, name)
     finally:
         _execute(services, "DROP DATABASE {} WITH (FORCE)", name)
+        _drop_roles(services, name)
+
+
+def _drop_roles(services: Services, database: str) -> None:
+    """Those that were made for a database which is gone."""
+    with psycopg.connect(services.database_url, autocommit=True, connect_timeout=10) as connection:
+        for (role,) in connection.execute("SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)", [f"{database}_"]).fetchall():
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from magasin.home import LOOPBACK
 from magasin.processes import dying_with_parent
 from tests import sandbox
 from tests.e2e.lines import Line
+from tests.privileges import Environments, least
 from tests.services import ROOT, Services
 
 START_SECONDS = 120.0
@@ -39,6 +40,7 @@ PATIENCE_SECONDS = 20.0
 LOOK_SECONDS = 0.02
 WORKERS = ("stock-writer", "projector", "dead-letters", "outbound", "operator")
 PRICE = "2.50"
+REFUSALS = ("permission denied", "InsufficientPrivilege", "ACCESS_REFUSED")
 
 Found = TypeVar("Found")
 Json = dict[str, Any]
@@ -128,6 +130,8 @@ class System:
     _clients: list[httpx2.Client] = field(default_factory=list)
     probes: dict[str, str] = field(default_factory=dict)
     """Where each worker tells how it does."""
+    rights: Environments = field(default_factory=dict)
+    """What each process is told besides: its own role and its own broker user."""
 
     @property
     def tokens(self) -> Tokens:
@@ -166,7 +170,7 @@ class System:
             self.processes[name].process.wait()
             port = free_port()
             self.probes[name] = f"{LOOPBACK}:{port}"
-            env = {**environment(self.settings), "MAGASIN_PROBE_PORT": str(port)}
+            env = {**environment(self.settings), **self.rights[name], "MAGASIN_PROBE_PORT": str(port)}
             self.processes[name] = Running(f"{name}-again", (sys.executable, "-m", "workers", name), env, folder)
         for name in names:
             self.processes[name].ready(f"http://{self.probes[name]}")
@@ -296,17 +300,20 @@ def system(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
             rabbitmq_management_url=services.management_url,
         )
         processes: dict[str, Running] = {}
+        stack.callback(lambda: _require_no_refusal(folder))
         stack.callback(lambda: _stop_all(processes))
         probes = {name: free_port() for name in WORKERS}
+        rights = stack.enter_context(least(services, settings.database_url, settings.amqp_url, folder / "passwords"))
         for name, port in probes.items():
-            env = {**environment(settings), "MAGASIN_PROBE_PORT": str(port)}
+            env = {**environment(settings), **rights[name], "MAGASIN_PROBE_PORT": str(port)}
             processes[name] = Running(name, (sys.executable, "-m", "workers", name), env, folder)
-        url, processes["api"] = start_api(settings, "api", folder)
+        url, processes["api"] = start_api(settings, "api", folder, **rights["api"])
         for name, port in probes.items():
             processes[name].ready(f"http://{LOOPBACK}:{port}")
         engine = engine_for(settings, name="test-system")
         stack.callback(engine.dispose)
-        found = System(url, settings, processes, engine, probes={name: f"{LOOPBACK}:{port}" for name, port in probes.items()})
+        addresses = {name: f"{LOOPBACK}:{port}" for name, port in probes.items()}
+        found = System(url, settings, processes, engine, probes=addresses, rights=rights)
         stack.callback(found.close)
         yield found
 
@@ -316,6 +323,17 @@ def _stop_all(processes: Mapping[str, Running]) -> None:
         each.ask_to_stop()
     codes = {name: each.stop() for name, each in processes.items()}
     assert set(codes.values()) == {0}, codes
+
+
+def _require_no_refusal(folder: Path) -> None:
+    """No process was ever refused by PostgreSQL or RabbitMQ, also not where it goes on without."""
+    refused = [
+        f"{log.name}: {line[:1_000]}"
+        for log in folder.glob("*.log")
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if any(each in line for each in REFUSALS)
+    ]
+    assert not refused, refused[:5]
 
 
 @pytest.fixture
