@@ -11,7 +11,7 @@ from testcontainers.core.wait_strategies import HttpWaitStrategy, LogMessageWait
 
 from magasin.servers import AMQP_URL, DATABASE_URL, MANAGEMENT_URL, REDIS_URL
 
-POSTGRES_IMAGE = "postgres:18.1"
+POSTGRES_IMAGE = "postgres:18.1-bookworm"
 RABBITMQ_IMAGE = "rabbitmq:4.2.1-management"
 REDIS_IMAGE = "redis:8.2.3"
 PASSWORD = "test"  # noqa: S105 - of containers that live as long as a test run

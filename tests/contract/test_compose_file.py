@@ -30,9 +30,9 @@ PROFILES = {
     },
     "cluster": {"rabbitmq-2", "rabbitmq-3", "rabbitmq-copies"},
     "load": {"locust"},
-    "tools": {"magasin"},
+    "tools": {"magasin", "upkeep"},
 }
-ENDING = {"migrate", "rabbitmq-copies", "magasin", "locust"}
+ENDING = {"migrate", "rabbitmq-copies", "magasin", "upkeep", "locust"}
 """They do one thing and end, so nobody asks them how they are."""
 SPEECHLESS = {"fluent-bit"}
 """Its image has no program that could ask it."""
@@ -121,6 +121,7 @@ def test_only_who_must_reaches_the_outside_and_the_data() -> None:
     assert {name for name, own in networks.items() if "data" in own} == {
         *CORE,
         *PROFILES["cluster"],
+        "upkeep",
         "postgres-exporter",
         "redis-exporter",
     }
