@@ -1,6 +1,7 @@
 """Who carries out an order: the system that runs on this machine, or Docker Compose?"""
 
 import asyncio
+import os
 
 from api.keys import SigningKey, UnusableKeyError, key_of, parse
 from infra.settings import Settings
@@ -10,7 +11,9 @@ from magasin.gateway.change import Deployment
 from magasin.gateway.compose import Compose, ComposeFailed, program
 from magasin.gateway.orders import NotDeployed, Order
 
-KEY_FILE = "compose/secrets/jwt_private_key"
+SECRETS, USUAL_SECRETS = "MAGASIN_SECRETS", "compose/secrets"
+"""Where docker-compose.yml looks for the secrets, too."""
+KEY = "jwt_private_key"
 HOW_TO_START = "Start it with a gateway: make run INSTANCES=2. Or, with Docker: make secrets, then the same command again."
 
 
@@ -58,6 +61,6 @@ def _key(settings: Settings) -> SigningKey:
     try:
         if settings.jwt_private_key or settings.jwt_private_key_path:
             return key_of(settings)
-        return parse((house.ROOT / KEY_FILE).read_bytes())
+        return parse((house.ROOT / os.environ.get(SECRETS, USUAL_SECRETS) / KEY).read_bytes())
     except (OSError, UnusableKeyError) as error:
         raise NotDeployed(f"there is no key that signs tokens ({error}). Make one: make secrets") from error

@@ -38,7 +38,8 @@ class Machine:
         self._bin.mkdir()
         (self._bin / "docker").write_text(DOCKER)
         (self._bin / "docker").chmod(0o755)
-        make_once(self.root / deployment.KEY_FILE)
+        self.key = self.root / deployment.USUAL_SECRETS / deployment.KEY
+        make_once(self.key)
         (self.root / deployed.BASE_FILE).write_text("services: {}\n")
         self.runs()
 
@@ -71,6 +72,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine(tmp_path)
     monkeypatch.setenv("PATH", found.path)
+    monkeypatch.delenv(deployment.SECRETS, raising=False)
     monkeypatch.setattr(house, "ROOT", found.root)
     monkeypatch.setattr(Compose, "drain_seconds", 0.0)
     return found
@@ -121,7 +123,7 @@ def test_what_fails_leaves_the_file_and_the_instances_as_they_were(machine: Mach
 
 
 def test_without_a_key_nothing_is_deployed(machine: Machine) -> None:
-    (machine.root / deployment.KEY_FILE).unlink()
+    machine.key.unlink()
     with pytest.raises(NotDeployed, match="make secrets"):
         machine.deploy(sales="2 hash")
 
