@@ -78,6 +78,12 @@ def log_standing(connection: Connection, stores: Collection[str] | None) -> Stan
     return Standing(f"log:{row.position}", row.as_of, 0.0, (), row.timezone)
 
 
+def projection_standing(connection: Connection, projection: str, stores: Collection[str] | None) -> Standing:
+    """The standing of one live projection over some stores; None means all."""
+    (found,) = projection_standings(connection, [projection], stores)
+    return found
+
+
 def projection_standings(connection: Connection, projections: Sequence[str], stores: Collection[str] | None) -> list[Standing]:
     """The standing of each live projection over some stores; None means all. The catalogue counts too: reports name its categories."""
     asked = {"stores": _list(stores), "projections": list(projections), "generation": LIVE, "catalogue": CATALOGUE_STREAM}
