@@ -191,7 +191,7 @@ def _state(connection: Connection) -> _State:
 def _since(connection: Connection, lacking: Sequence[Stretch]) -> _Since:
     sold: Cells = {}
     sales = PROJECTIONS[SALES]
-    for events in event_log.stretches(connection, lacking, 2_000) if lacking else ():
+    for events in event_log.stretches(connection, lacking, sales.event_types) if lacking else ():
         for table, cells in sales.increments(Batch(events)).items():
             if table.fullname == SOLD:
                 for key, amounts in cells.items():
@@ -223,4 +223,4 @@ def _late(cells: Cells) -> Late | None:
         return None
     names = [column.name for column in store_day.columns]
     types = [str(column.type.compile()) for column in store_day.columns]
-    return Late(tuple(zip(names, types, columns_of(cells.items()), strict=True)))
+    return Late(tuple(zip(names, types, columns_of(cells), strict=True)))

@@ -16,6 +16,7 @@ from projections.question import Question
 from projections.report import Found, Report, one_more, page
 
 DAYS: Final = 28
+MOST_LOOKED_UP: Final = 300
 PRODUCTS: Final = ("store_id", "sku")
 BOUNDS: Final[Mapping[str | None, tuple[int | None, int | None]]] = {
     "negative": (None, -1),
@@ -40,7 +41,7 @@ _SHORT: Final = """
     LEFT JOIN store_product w ON w.store_id = l.store_id AND w.sku = l.sku
     LEFT JOIN product p ON p.sku = l.sku
     WHERE l.store_id = place.store_id AND (l.on_hand <= 0 OR l.on_hand <= w.reorder_point)
-      AND (CAST(:sku AS text) IS NULL OR l.sku = :sku)
+      AND (CAST(:skus AS text[]) IS NULL OR l.sku = ANY(CAST(:skus AS text[])))
       AND (CAST(:categories AS text[]) IS NULL OR p.category_fr = ANY(CAST(:categories AS text[])))
       AND (CAST(:after AS text) IS NULL OR (l.store_id, l.sku) > (:after, :after_sku))
       AND (CAST(:least AS bigint) IS NULL OR l.on_hand >= :least) AND (CAST(:most AS bigint) IS NULL OR l.on_hand <= :most)
@@ -59,6 +60,7 @@ _SOLD_UNITS: Final = """
 _ROWS = text(f"""
     SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_SHORT} ORDER BY l.sku LIMIT :limit) AS level ORDER BY 1, 2 LIMIT :limit
 """)  # noqa: S608 - put together from the constants above
+_OF_CATEGORIES = text("SELECT sku FROM product WHERE category_fr = ANY(CAST(:categories AS text[])) LIMIT :limit")
 _SOLD = text(_SOLD_UNITS.format(which="WHERE cell.sku = ANY(CAST(:skus AS text[]))"))
 # All that is short is looked at: what will be missed first, and of what is gone already what sold most, can be known no other way.
 _URGENT = text(f"""
@@ -121,12 +123,13 @@ class LowStock(Report):
 def _products(connection: Connection, statement: TextClause, question: Question) -> Sequence[Mapping[str, Any]]:
     place = question.after or (None, None)
     least, most = BOUNDS[question.option("status")]
+    categories = None if question.category is None else called(connection, question.category)
     rows = connection.execute(
         statement,
         {
             "stores": _concerned(connection, question),
-            "sku": question.sku,
-            "categories": None if question.category is None else called(connection, question.category),
+            "skus": [question.sku] if question.sku is not None else _few(connection, categories),
+            "categories": categories,
             "least": least,
             "most": most,
             "after": place[0],
@@ -137,6 +140,14 @@ def _products(connection: Connection, statement: TextClause, question: Question)
         },
     )
     return [dict(row) for row in rows.mappings()]
+
+
+def _few(connection: Connection, categories: Sequence[str] | None) -> list[str] | None:
+    """The products of small categories, each of which is looked up in each store; of others whole stores are read."""
+    if categories is None:
+        return None
+    found = connection.execute(_OF_CATEGORIES, {"categories": categories, "limit": MOST_LOOKED_UP + 1}).scalars().all()
+    return list(found) if len(found) <= MOST_LOOKED_UP else None
 
 
 def _concerned(connection: Connection, question: Question) -> list[str]:
