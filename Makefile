@@ -1,6 +1,6 @@
 # One command for everything. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup gateway run stop demo load-year test unit integration e2e coverage scan docs image check format client screenshots bench lock clean secrets compose-smoke
+.PHONY: help setup gateway run stop demo load-year test unit integration e2e coverage scan docs image check format client screenshots bench lock clean secrets compose-smoke backup restore
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -121,6 +121,12 @@ format: setup ## Rewrite the sources in the house style
 client: setup ## Generate the pages' API client again from the API's document
 	@$(BIN)/python -m magasin.web_document > web/openapi.json
 	@$(BIN)/python -m magasin.web_build client
+
+backup: setup ## Back up what is recorded, while shops sell (TO=folder KEEP=7)
+	@$(BIN)/magasin backup $(if $(TO),--to '$(TO)') $(if $(KEEP),--keep $(KEEP))
+
+restore: setup ## Put a backup back, and prove it (FROM=backups/…; FORCE=1: replace what is recorded there)
+	@$(BIN)/magasin restore '$(FROM)' $(if $(FORCE),--force)
 
 screenshots: setup ## Take the README's three pictures, while make run runs in another terminal
 	@$(BIN)/python -m tests.services --prepare

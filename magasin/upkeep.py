@@ -9,7 +9,8 @@ from rich.console import Console
 from infra.settings import settings
 from magasin import house
 
-BACKUPS = "backups"
+BACKUPS = house.ROOT / "backups"
+"""Not among the data: whoever removes those has the backups still."""
 Quiet = Annotated[float, typer.Option(min=0, max=3_600, help="So many seconds at most until nothing waits to be recorded.")]
 
 
@@ -33,7 +34,7 @@ def definitions(
 
 def backup(
     *,
-    to: Annotated[Path | None, typer.Option(help="The folder of backups; without it, in MAGASIN_HOME.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder of backups; without it, the checkout's own.")] = None,
     keep: Annotated[int, typer.Option(min=1, max=1_000, help="So many stay; older ones are removed.")] = 7,
     patience: Quiet = 30.0,
 ) -> None:
@@ -44,7 +45,7 @@ def backup(
     asked = settings()
     home = house.home_of(asked)
     try:
-        made = with_servers(home, lambda there: back_up(there, asked, to or home / BACKUPS, keep=keep, patience_seconds=patience))
+        made = with_servers(home, lambda there: back_up(there, asked, to or BACKUPS, keep=keep, patience_seconds=patience))
     except BackupError as error:
         raise _fail(f"No backup: {error}") from None
     Console().print(made.told(), highlight=False, soft_wrap=True)
