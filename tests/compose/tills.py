@@ -11,12 +11,14 @@ from uuid import uuid4
 
 import httpx2
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 20.0
 PATIENCE_SECONDS = 300.0
 """For one sale, and for whatever has to be seen at the end: a restart takes a while on a machine that does everything else, too."""
 LOOK_SECONDS = 0.5
 BETWEEN_SALES_SECONDS = 0.05
 PRICE = "2.50"
+AWAY = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
+"""Nobody answered, or not to the end."""
 ACCEPTED = {httpx2.codes.ACCEPTED, httpx2.codes.CREATED}
 
 
@@ -70,7 +72,7 @@ class Chain:
         while time.monotonic() < deadline:
             try:
                 answer = self._ask(method, what, body)
-            except httpx2.TransportError:
+            except AWAY:
                 time.sleep(LOOK_SECONDS)
                 continue
             if answer.status_code in ACCEPTED:
@@ -87,7 +89,7 @@ class Chain:
             try:
                 if look():
                     return
-            except (httpx2.TransportError, Refused):
+            except (*AWAY, Refused):
                 pass
             time.sleep(LOOK_SECONDS)
         raise Refused(f"{what} was not there after {PATIENCE_SECONDS:.0f} s")
@@ -102,7 +104,8 @@ class Chain:
         return refused or self._send(method, what, body, asked)
 
     def _send(self, method: str, what: str, body: Any, asked: dict[str, str] | None) -> httpx2.Response:  # noqa: ANN401 - JSON
-        return self._http.request(method, f"/api/v2/{what}", json=body, params=asked, headers={"Authorization": f"Bearer {self._token}"})
+        signed = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return self._http.request(method, f"/api/v2/{what}", json=body, params=asked, headers=signed)
 
     def _sign_in(self, last: str) -> httpx2.Response | None:
         with self._signing_in:
