@@ -37,7 +37,10 @@ def main(  # noqa: PLR0913, PLR0917 - one option a bound
     """Load every deployment with every number of people, and write a report."""
     console = Console(width=None if sys.stdout.isatty() else 140)
     matrix = Matrix(
-        _some(algorithms, ALGORITHMS), [int(each) for each in _some(instances)], [int(each) for each in _some(users)], LONG_SECONDS if long else seconds
+        _some(algorithms, ALGORITHMS),
+        [int(each) for each in _some(instances)],
+        [int(each) for each in _some(users)],
+        LONG_SECONDS if long else seconds,
     )
     where = folder or house.home_of(settings()) / "load"
     where.mkdir(parents=True, exist_ok=True, mode=0o711)

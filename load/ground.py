@@ -1,4 +1,4 @@
-"""Which system is loaded: one that is started for this alone, or one that stands at MAGASIN_URL; and how is it changed between two cells?"""
+"""Which system is loaded, one started for this alone or one that stands at MAGASIN_URL; and how does it change between two cells?"""
 
 import os
 import subprocess
@@ -32,7 +32,10 @@ class Unusable(RuntimeError):
 
 @dataclass(frozen=True)
 class Ground:
-    """A system with its owner's rights. `home` is None where its processes can't be looked at, `changes` where nobody changes its deployment."""
+    """A system and what one may do with it.
+
+    `home` is None where its processes can't be looked at; `changes`: its deployment can be changed from here.
+    """
 
     url: str
     env: Mapping[str, str]

@@ -48,7 +48,7 @@ class Ledger:
                 self.moved[cell] += units
 
     def differences(self, before: Mapping[Cell, int], after: Mapping[Cell, int]) -> list[Difference]:
-        """Every shelf of the snapshots that holds something else than before plus what moved. Shelves that are named nowhere hold nothing."""
+        """Every shelf that holds something else than before plus what moved. Shelves that a snapshot doesn't name hold nothing."""
         cells: Iterable[Cell] = sorted({*before, *after, *self.moved})
         pairs = ((cell, before.get(cell, 0) + self.moved[cell], after.get(cell, 0)) for cell in cells)
         return [Difference(*cell, expected, found) for cell, expected, found in pairs if expected != found]

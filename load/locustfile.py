@@ -2,11 +2,11 @@
 
     locust -f load/locustfile.py --headless --users 10 --spawn-rate 10 --run-time 60s --host http://127.0.0.1:8080
 
-from the folder that holds `load`. Before the first request the stock of all shops is read, and after the last one it must have moved by what
-was accepted, unit for unit; else the program ends with 1. Nobody else may sell in these shops meanwhile.
+from the folder that holds `load`. Before the first request the stock of all shops is read, and after the last one it must have moved by
+what was accepted, unit for unit; else the program ends with 1. Nobody else may sell in these shops meanwhile.
 
-Each virtual user takes turns at the tills of all shops, signed in as the shop's own cashier, so that a gateway's bound per person isn't what is
-measured. A refused or lost answer is repeated with the same id, as a till does it.
+Each virtual user takes turns at the tills of all shops, signed in as the shop's own cashier, so that a gateway's bound per person isn't
+what is measured. Where an answer is lost, the request is sent again with the same id, as a till does it.
 """
 
 import json
@@ -15,7 +15,6 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -57,7 +56,7 @@ class Load:
         self.ledger = Ledger()
         self.shops: list[Shop] = []
         self.before: dict[tuple[str, str], int] = {}
-        self.numbers: Iterator[int] = count()
+        self.numbers = count()
         self.began = self.ended = 0.0
 
     def open(self, url: str) -> None:
@@ -125,7 +124,9 @@ class Person(FastHttpUser):
     def sell(self) -> None:
         """A basket of one to five products."""
         shop = self._shop()
-        lines = {each: self.random.randint(1, 3) for each in self.random.sample(shop.shelf, min(len(shop.shelf), self.random.randint(1, 5)))}
+        lines = {
+            each: self.random.randint(1, 3) for each in self.random.sample(shop.shelf, min(len(shop.shelf), self.random.randint(1, 5)))
+        }
         body = {
             "till_id": f"charge-{self.number}",
             "lines": [{"sku": sku, "quantity": units, "unit_price": price} for (sku, price), units in lines.items()],

@@ -1,8 +1,8 @@
 """What did the system that this one replaces publish of its own load tests, and what of ours stands beside each figure?
 
-Its architecture report (chapter 12, load tests before and after the load balancer and the gateway) shows its graphs without a table; the figures
-here are those of its best runs and of measurements of its own code. It published none for a single cell, so a cell is held against the figure
-for its number of users.
+Its architecture report (chapter 12, load tests before and after the load balancer and the gateway) shows graphs without a table; the
+figures here are its best ones, and what was measured on its own code. There is none for a single cell, so a cell is held against the
+figure for its number of users.
 """
 
 from collections.abc import Callable, Sequence

@@ -69,8 +69,8 @@ def _beside(found: Found) -> str:
     return (
         "<section><h2>Beside the system that this one replaces</h2><div class='wide'><table class='words'>"
         f"<thead><tr><th></th><th>the old system</th><th>this run</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        "<p class='note'>The old figures are the best of its own load tests (architecture report, chapter 12) and of measurements of its code. Its "
-        "graphs have no table, so a cell is held against the figure for its number of users, where there is one.</p></section>"
+        "<p class='note'>The old figures are the best of its load tests (architecture report, chapter 12) and what was measured on its "
+        "code. Its graphs have no table, so a cell is held against the figure for its number of users, where there is one.</p></section>"
     )
 
 
@@ -90,7 +90,8 @@ def _cells(found: Found) -> str:
     heads = "".join(f"<th>{each}</th>" for each in HEADINGS)
     return (
         f"<section><h2>Every cell</h2><div class='wide'><table><thead><tr>{heads}</tr></thead>"
-        f"<tbody>{''.join(map(_row, found.cells))}</tbody></table></div><p class='note'>Times in milliseconds, of all requests.</p></section>"
+        f"<tbody>{''.join(map(_row, found.cells))}</tbody></table></div>"
+        "<p class='note'>Times in milliseconds, of all requests.</p></section>"
     )
 
 
@@ -116,8 +117,8 @@ def _processes(found: Found) -> str:
     return (
         "<section><h2>Processor and memory, by process</h2>"
         f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-        "<p class='note'>Per cent of one core from the first look at the stock to the last, and megabytes at the end; of the API all instances "
-        "together, and the megabytes of the largest.</p></section>"
+        "<p class='note'>Per cent of one core from the first look at the stock to the last, and megabytes at the end; of the API all "
+        "instances together, and the megabytes of the largest.</p></section>"
     )
 
 
@@ -139,5 +140,7 @@ def _refusals(found: Found) -> str:
             counted[what] = counted.get(what, 0) + times
     if not counted:
         return ""
-    rows = "".join(f"<tr><th>{escape(what)}</th><td>{times:,}</td></tr>" for what, times in sorted(counted.items(), key=lambda each: -each[1]))
+    rows = "".join(
+        f"<tr><th>{escape(what)}</th><td>{times:,}</td></tr>" for what, times in sorted(counted.items(), key=lambda each: -each[1])
+    )
     return f"<section><h2>What was refused</h2><div class='wide'><table class='words'><tbody>{rows}</tbody></table></div></section>"

@@ -18,8 +18,9 @@ def line(cell: Cell) -> str:
     told = cell.told
     where = f"{cell.instances:>2} {cell.algorithm:<8}" if cell.algorithm else "as it is   "
     wrong = len(told.verified.differences)
+    times = f"p50 {told.p50_ms:.0f}  p95 {told.p95_ms:.0f}  p99 {told.p99_ms:.0f} ms"
     return (
-        f"{where} {cell.users:>3} users  {told.per_second:8.1f} requests/s  p50 {told.p50_ms:.0f}  p95 {told.p95_ms:.0f}  p99 {told.p99_ms:.0f} ms"
+        f"{where} {cell.users:>3} users  {told.per_second:8.1f} requests/s  {times}"
         f"  errors {told.errors}  stock {'right' if not wrong else f'WRONG on {wrong} shelves'}"
     )
 
@@ -40,7 +41,5 @@ def _printed(report: Path) -> Path | None:
     paper = report.with_suffix(".pdf")
     paper.unlink(missing_ok=True)
     options = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-pdf-header-footer")
-    subprocess.run(
-        (browser, *options, f"--print-to-pdf={paper}", report.as_uri()), check=False, capture_output=True, timeout=PRINT_SECONDS
-    )
+    subprocess.run((browser, *options, f"--print-to-pdf={paper}", report.as_uri()), check=False, capture_output=True, timeout=PRINT_SECONDS)
     return paper if paper.exists() else None

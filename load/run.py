@@ -45,7 +45,9 @@ def loaded(matrix: Matrix, ground: Ground, folder: Path, bounds: Bounds, told: C
             before, began = ground.usages(), time.monotonic()
             found, generator = locust(ground, users, matrix.seconds, folder, bounds)
             after, seconds = ground.usages(), time.monotonic() - began
-            taken = {name: Taken(cpu_percent=_per_cent(before.get(name), after[name], seconds), rss_mb=after[name].rss_mb) for name in after}
+            taken = {
+                name: Taken(cpu_percent=_per_cent(before.get(name), after[name], seconds), rss_mb=after[name].rss_mb) for name in after
+            }
             taken[GENERATOR] = Taken(cpu_percent=round(generator / seconds * 100, 1), rss_mb=0.0)
             yield Cell(
                 algorithm=algorithm, instances=instances, users=users, told=found, taken=taken, machine_load=round(os.getloadavg()[0], 1)

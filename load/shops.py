@@ -48,8 +48,8 @@ class Shop:
 class Chain:
     """The system as a program sees it that isn't measured: signing in, looking, asking what became of something.
 
-    `cashier` and `manager` are the names of the accounts, with ``{store}`` where the shop's own name belongs. Tokens are kept in `folder`, if
-    one is given, for the next program that loads the same system.
+    `cashier` and `manager` are the names of the accounts, with ``{store}`` where the shop's own name belongs. Tokens are kept in
+    `folder`, if one is given, for the next program that loads the same system.
     """
 
     url: str

@@ -3,8 +3,12 @@
 from load import old
 from load.matrix import Cell, Found
 
-WORKERS = ("gateway", "stock-writer", "projector", "postgresql", "rabbitmq", "redis")
+WORKERS = ("stock-writer", "projector")
 INSTANCE_PREFIX = "api-"
+HEADINGS = (
+    *("balance", "instances", "users", "requests/s", "sales/s", "p50 ms", "p95 ms", "p99 ms", "errors", "stock"),
+    *("CPU % of a core: API / writer / projector", "MB of an instance", "× old system"),
+)
 
 
 def instances(cell: Cell) -> tuple[float, float]:
@@ -21,8 +25,8 @@ def against(cell: Cell) -> str:
 
 def table(found: Found) -> str:
     """One line a cell, and the comparison."""
-    head = "| balance | instances | users | requests/s | sales/s | p50 ms | p95 ms | p99 ms | errors | stock | CPU % of a core: API / writer / projector | old system |"
-    lines = [head, "|---|" + "---:|" * 8 + "---|---|---|"]
+    head = f"| {' | '.join(HEADINGS)} |"
+    lines = [head, "|---|" + "---:|" * 8 + "---|---|---:|---|"]
     lines += [_row(cell) for cell in found.cells]
     beside = ["", "| | the old system | this run |", "|---|---|---|"]
     beside += [f"| {each.what} | {each.old} | {each.ours(found.cells)} |" for each in old.COMPARISONS]
@@ -30,9 +34,9 @@ def table(found: Found) -> str:
 
 
 def _row(cell: Cell) -> str:
-    told, (cpu, _) = cell.told, instances(cell)
+    told, (cpu, largest) = cell.told, instances(cell)
     wrong = len(told.verified.differences)
-    workers = " / ".join(f"{cell.taken[name].cpu_percent:.0f}" if name in cell.taken else old.NONE for name in ("stock-writer", "projector"))
+    workers = " / ".join(f"{cell.taken[name].cpu_percent:.0f}" if name in cell.taken else old.NONE for name in WORKERS)
     parts = (
         cell.algorithm or "as it is",
         str(cell.instances or old.NONE),
@@ -45,6 +49,7 @@ def _row(cell: Cell) -> str:
         str(told.errors),
         "right" if not wrong else f"wrong on {wrong} shelves",
         f"{cpu:.0f} / {workers}",
+        f"{largest:.0f}" if largest else old.NONE,
         against(cell),
     )
     return f"| {' | '.join(parts)} |"
