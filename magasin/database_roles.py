@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, LiteralString, cast
+from typing import Any, Final
 
 import psycopg
 from psycopg import Connection, sql
@@ -158,7 +158,7 @@ def _give_tables(connection: Connection[Any], role: DatabaseRole, name: str) -> 
         if table not in SECRETS - role.secrets:
             _do(connection, "GRANT SELECT ON {}.{} TO {}", KEPT_SCHEMA, table, name)
     for table, privileges in role.writes.items():
-        _do(connection, cast("LiteralString", f"GRANT {privileges} ON {{}}.{{}} TO {{}}"), KEPT_SCHEMA, table, name)
+        _do(connection, f"GRANT {privileges} ON {{}}.{{}} TO {{}}", KEPT_SCHEMA, table, name)
     if role.monitors and connection.info.parameter_status("is_superuser") == "on":
         _do(connection, "GRANT pg_monitor TO {}", name)
 
@@ -175,11 +175,11 @@ def _give_cells(connection: Connection[Any], role: DatabaseRole, name: str, buil
             if privileges:
                 _do(connection, "GRANT USAGE ON SCHEMA {} TO {}", schema, name)
                 _do(connection, "REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}", schema, name)
-                _do(connection, cast("LiteralString", f"GRANT {privileges} ON ALL TABLES IN SCHEMA {{}} TO {{}}"), schema, name)
+                _do(connection, f"GRANT {privileges} ON ALL TABLES IN SCHEMA {{}} TO {{}}", schema, name)
     if cells:
         later = "ALTER DEFAULT PRIVILEGES FOR ROLE {} "
-        _do(connection, cast("LiteralString", f"{later}GRANT USAGE ON SCHEMAS TO {{}}"), owner, name)
-        _do(connection, cast("LiteralString", f"{later}GRANT {cells} ON TABLES TO {{}}"), owner, name)
+        _do(connection, f"{later}GRANT USAGE ON SCHEMAS TO {{}}", owner, name)
+        _do(connection, f"{later}GRANT {cells} ON TABLES TO {{}}", owner, name)
 
 
 def _schemas(connection: Connection[Any]) -> tuple[list[str], list[str]]:
@@ -190,7 +190,7 @@ def _schemas(connection: Connection[Any]) -> tuple[list[str], list[str]]:
     return [name for name in there if _BUILD.sub("", name) in live], [name for name in there if name in declared - live]
 
 
-def _do(connection: Connection[Any], statement: LiteralString, *names: str) -> None:
+def _do(connection: Connection[Any], statement: str, *names: str) -> None:
     connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 

@@ -172,7 +172,7 @@ def _maintaining(url: str) -> Connection[Any]:
 
 
 def _do(server: Connection[Any], statement: str, *names: str) -> None:
-    server.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+    server.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def _at_once() -> None:

@@ -39,7 +39,8 @@ def backup(
     patience: Quiet = 30.0,
 ) -> None:
     """Back up everything that is recorded, while shops sell."""
-    from magasin.backup import BackupError, back_up  # noqa: PLC0415 - the other commands start without it
+    from magasin.backup import back_up  # noqa: PLC0415 - the other commands start without it
+    from magasin.manifest import BackupError  # noqa: PLC0415 - the same
     from magasin.servers_at_hand import with_servers  # noqa: PLC0415 - the same
 
     asked = settings()
@@ -57,7 +58,7 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="Replace what is recorded there.")] = False,
 ) -> None:
     """Put a backup in the place of an empty database, and prove that every figure is there."""
-    from magasin.backup import BackupError  # noqa: PLC0415 - the other commands start without it
+    from magasin.manifest import BackupError  # noqa: PLC0415 - the other commands start without it
     from magasin.restore import put_back  # noqa: PLC0415 - the same
     from magasin.servers_at_hand import with_servers  # noqa: PLC0415 - the same
 
