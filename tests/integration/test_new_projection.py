@@ -153,6 +153,12 @@ def test_any_projection_is_built_again_from_the_log_as_it_was(branch: Branch, na
 
 
 @pytest.mark.parametrize("name", sorted(PROJECTIONS))
+def test_no_event_of_another_type_than_those_it_names_adds_anything(branch: Branch, name: str) -> None:
+    projection = PROJECTIONS[name]
+    assert projection.increments(list(projection.concerned(branch.log))) == projection.increments(branch.log)
+
+
+@pytest.mark.parametrize("name", sorted(PROJECTIONS))
 def test_what_events_add_together_is_the_sum_of_what_each_adds(branch: Branch, name: str) -> None:
     projection = PROJECTIONS[name]
     together = {

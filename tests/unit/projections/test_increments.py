@@ -12,7 +12,7 @@ from events.base import Event
 from events.restocks import RestockReceived
 from events.sales import SaleLine, SaleRecorded
 from projections import PROJECTIONS
-from projections.base import bump
+from projections.base import add_statement, bump
 from projections.daily_sales import DailySales, sku_day, store_day
 from projections.facts import cents, sale_facts
 from projections.hourly_sales import HourlySales, store_hour
@@ -47,6 +47,22 @@ SETTLING = {
     "voided_by": str(VOIDED.event_id),
     "refunds": [{"return_id": str(RETURNED.event_id), "local_at": LATER.isoformat(), "lines": [{"sku": "apple", "refund_cents": 250}]}],
 }
+
+
+def test_months_and_years_are_the_sums_of_their_days() -> None:
+    sold = [recorded(sale(("apple", 2))), recorded(sale(("apple", 3), ("pear", 1)), local_at=LATER)]
+    statement = add_statement(DailySales().increments(sold))
+    assert statement is not None
+    # Store and day, day and SKU, month and SKU, year and SKU; of each the keys, then sales, units, …
+    sent = {name: value for name, value in statement.parameters.items() if name in {"c2_0", "c2_1", "c2_2", "c2_3", "c3_0", "c3_3"}}
+    assert sent == {
+        "c2_0": "{2026-03-01,2026-03-01}",
+        "c2_1": '{"apple","pear"}',
+        "c2_2": "{2,1}",
+        "c2_3": "{5,1}",
+        "c3_0": "{2026-01-01,2026-01-01}",
+        "c3_3": "{5,1}",
+    }
 
 
 def test_what_a_restock_loses_on_its_way_is_shrinkage_of_who_receives_and_comes_back_when_it_turns_up() -> None:
