@@ -16,7 +16,8 @@ from projections.question import Question
 from projections.report import Found, Report, one_more, page
 
 DAYS: Final = 28
-MOST_LOOKED_UP: Final = 300
+MOST_LOOKED_UP: Final = 100
+"""Products a store: a product is in nine stores, and a store has 1,500 of them."""
 PRODUCTS: Final = ("store_id", "sku")
 BOUNDS: Final[Mapping[str | None, tuple[int | None, int | None]]] = {
     "negative": (None, -1),
@@ -37,15 +38,16 @@ LISTED: Final[Mapping[str | None, Callable[[Mapping[str, Any]], int]]] = {
 _SHORT: Final = """
     SELECT l.store_id, l.sku, l.on_hand, w.reorder_point, w.target_level,
            CASE WHEN l.on_hand < 0 THEN 'negative' WHEN l.on_hand = 0 THEN 'out' ELSE 'low' END AS status
-    FROM stock_level l
+    FROM {levels} AS l
     LEFT JOIN store_product w ON w.store_id = l.store_id AND w.sku = l.sku
     LEFT JOIN product p ON p.sku = l.sku
-    WHERE l.store_id = place.store_id AND (l.on_hand <= 0 OR l.on_hand <= w.reorder_point)
+    WHERE {where} AND (l.on_hand <= 0 OR l.on_hand <= w.reorder_point)
       AND (CAST(:skus AS text[]) IS NULL OR l.sku = ANY(CAST(:skus AS text[])))
       AND (CAST(:categories AS text[]) IS NULL OR p.category_fr = ANY(CAST(:categories AS text[])))
       AND (CAST(:after AS text) IS NULL OR (l.store_id, l.sku) > (:after, :after_sku))
       AND (CAST(:least AS bigint) IS NULL OR l.on_hand >= :least) AND (CAST(:most AS bigint) IS NULL OR l.on_hand <= :most)
 """
+_OF_STORE: Final = _SHORT.format(levels="stock_level", where="l.store_id = place.store_id")
 _PLACES: Final = "(SELECT unnest(CAST(:stores AS text[])) AS store_id ORDER BY 1) AS place"
 _SOLD_UNITS: Final = """
     SELECT cell.store_id, cell.sku, sum(cell.units) AS units
@@ -58,13 +60,19 @@ _SOLD_UNITS: Final = """
     {which} GROUP BY cell.store_id, cell.sku
 """
 _ROWS = text(f"""
-    SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_SHORT} ORDER BY l.sku LIMIT :limit) AS level ORDER BY 1, 2 LIMIT :limit
+    SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_OF_STORE} ORDER BY l.sku LIMIT :limit) AS level ORDER BY 1, 2 LIMIT :limit
 """)  # noqa: S608 - put together from the constants above
+# Product by product, each in all stores at once: for those of one category, when many stores have a few of them.
+_OF_ALL: Final = _SHORT.format(
+    levels="(SELECT * FROM stock_level WHERE sku = ANY(CAST(:skus AS text[])) OFFSET 0)",
+    where="l.store_id = ANY(CAST(:stores AS text[]))",
+)
+_OF_PRODUCTS = text(f"{_OF_ALL} ORDER BY 1, 2 LIMIT :limit")
 _OF_CATEGORIES = text("SELECT sku FROM product WHERE category_fr = ANY(CAST(:categories AS text[])) LIMIT :limit")
 _SOLD = text(_SOLD_UNITS.format(which="WHERE cell.sku = ANY(CAST(:skus AS text[]))"))
 # All that is short is looked at: what will be missed first, and of what is gone already what sold most, can be known no other way.
 _URGENT = text(f"""
-    WITH short AS MATERIALIZED (SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_SHORT}) AS level),
+    WITH short AS MATERIALIZED (SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_OF_STORE}) AS level),
     sold AS MATERIALIZED ({_SOLD_UNITS.format(which="WHERE true")})
     SELECT short.* FROM short LEFT JOIN sold USING (store_id, sku)
     ORDER BY greatest(short.on_hand, 0)::numeric / CASE WHEN sold.units > 0 THEN sold.units END NULLS LAST,
@@ -124,11 +132,13 @@ def _products(connection: Connection, statement: TextClause, question: Question)
     place = question.after or (None, None)
     least, most = BOUNDS[question.option("status")]
     categories = None if question.category is None else called(connection, question.category)
+    stores = _concerned(connection, question)
+    skus = [question.sku] if question.sku is not None else _few(connection, categories, MOST_LOOKED_UP * len(stores))
     rows = connection.execute(
-        statement,
+        _OF_PRODUCTS if skus is not None and statement is _ROWS else statement,
         {
-            "stores": _concerned(connection, question),
-            "skus": [question.sku] if question.sku is not None else _few(connection, categories),
+            "stores": stores,
+            "skus": skus,
             "categories": categories,
             "least": least,
             "most": most,
@@ -142,12 +152,12 @@ def _products(connection: Connection, statement: TextClause, question: Question)
     return [dict(row) for row in rows.mappings()]
 
 
-def _few(connection: Connection, categories: Sequence[str] | None) -> list[str] | None:
-    """The products of small categories, each of which is looked up in each store; of others whole stores are read."""
+def _few(connection: Connection, categories: Sequence[str] | None, most: int) -> list[str] | None:
+    """The products of categories, where those are fewer than the levels of the stores: then they are looked up. None otherwise."""
     if categories is None:
         return None
-    found = connection.execute(_OF_CATEGORIES, {"categories": categories, "limit": MOST_LOOKED_UP + 1}).scalars().all()
-    return list(found) if len(found) <= MOST_LOOKED_UP else None
+    found = connection.execute(_OF_CATEGORIES, {"categories": categories, "limit": most + 1}).scalars().all()
+    return list(found) if len(found) <= most else None
 
 
 def _concerned(connection: Connection, question: Question) -> list[str]:

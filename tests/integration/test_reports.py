@@ -476,7 +476,11 @@ async def test_low_stock_is_what_runs_out_and_when(engine: Engine, chain: Chain,
         urgent = await read(client, "reports/low-stock", sort="urgency", limit=5, to=through.isoformat())
         counts = await every_row(client, "low-stock", 3, group_by="store")
         fruits = await every_row(client, "low-stock", 3, category="Fruits EN", store="north", to=through.isoformat())
+        everywhere = await every_row(client, "low-stock", 1, category="Fruits EN", to=through.isoformat())
+        apples = await read(client, "reports/low-stock", sort="urgency", sku="apple", to=through.isoformat())
     assert fruits == [row for row in expected if row["store_id"] == "north" and CATEGORIES.get(row["sku"]) == "Fruits"]
+    assert everywhere == [row for row in expected if CATEGORIES.get(row["sku"]) == "Fruits"]
+    assert apples["items"] == sorted((row for row in expected if row["sku"] == "apple"), key=by_urgency)
     assert urgent["items"] == sorted(expected, key=by_urgency)[:5]
     for row in counts:
         of_store = [each["status"] for each in expected if each["store_id"] == row["store_id"]]
