@@ -33,6 +33,7 @@ from magasin.servers import AMQP_URL, DATABASE_URL
 DUMP: Final = "database.dump"
 KEY: Final = "jwt.pem"
 POLL_SECONDS: Final = 0.2
+CONNECT_SECONDS: Final = 30
 MOST_SECONDS: Final = 6 * 3_600
 """A dump or a restore that takes longer has hung."""
 TAIL: Final = 1_500
@@ -97,7 +98,9 @@ async def quiet(amqp_url: str, patience_seconds: float) -> int | None:
 
 def _dump(database_url: str, file: Path) -> tuple[str, Figures]:
     """Write the dump; the server's version, and the figures of the same moment."""
-    with psycopg.connect(plain(database_url), connect_timeout=5, autocommit=True, application_name="magasin-backup") as connection:
+    with psycopg.connect(
+        plain(database_url), connect_timeout=CONNECT_SECONDS, autocommit=True, application_name="magasin-backup"
+    ) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((snapshot,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
         run("pg_dump", database_url, "--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}", f"--file={file}")
@@ -111,7 +114,12 @@ def run(program: str, database_url: str, *options: str) -> None:
     """Run one of PostgreSQL's programs on a database; the password isn't in its arguments, which everybody sees. Raises BackupError."""
     url = make_url(plain(database_url))
     command = [found(program), *options, f"--dbname={url.set(password=None).render_as_string(hide_password=False)}"]
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PGAPPNAME": "magasin-backup", "PGCONNECT_TIMEOUT": "5"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "LC_ALL": "C.UTF-8",
+        "PGAPPNAME": "magasin-backup",
+        "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS),
+    }
     if url.password:
         environment["PGPASSWORD"] = str(url.password)
     try:

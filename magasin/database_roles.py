@@ -20,11 +20,13 @@ from psycopg import Connection, sql
 from sqlalchemy import make_url
 
 from infra.database import metadata
-from magasin.migrate import CONNECT_SECONDS, LOCK, declared_tables
+from magasin.migrate import LOCK, declared_tables
 from projections import PROJECTIONS
 from projections.generations import schema_of
 
 KEPT_SCHEMA: Final = "public"
+CONNECT_SECONDS: Final = 30
+"""Nobody waits for an answer here: a busy machine is given its time."""
 SECRETS: Final = frozenset({"account", "refresh_token", "webhook"})
 """Tables with password hashes, sessions and signing secrets: read by those only who are said to."""
 ADD: Final = "INSERT"

@@ -24,7 +24,7 @@ from infra.connection import BrokerUnavailable, brief_channel
 from infra.database import engine_for
 from infra.settings import Settings
 from infra.topology import PROJECTOR
-from magasin.backup import KEY, key_file, plain, run
+from magasin.backup import CONNECT_SECONDS, KEY, key_file, plain, run
 from magasin.home import write_private
 from magasin.manifest import BackupError, Figures, Manifest
 from magasin.migrate import migrate
@@ -94,7 +94,7 @@ def _require_room(server: Connection[Any], url: str, name: str, *, force: bool) 
     if busy:
         message = f"somebody works there: {', '.join(sorted(each or 'unnamed' for (each,) in busy))}. Stop that first (make stop)"
         raise BackupError(message)
-    with psycopg.connect(plain(url), connect_timeout=5) as connection:
+    with psycopg.connect(plain(url), connect_timeout=CONNECT_SECONDS) as connection:
         ((there,),) = connection.execute("SELECT to_regclass('event_log') IS NOT NULL").fetchall()
         recorded = there and connection.execute("SELECT 1 FROM event_log LIMIT 1").fetchone()
     if recorded and not force:
@@ -104,7 +104,7 @@ def _require_room(server: Connection[Any], url: str, name: str, *, force: bool) 
 
 def _proven(url: str, manifest: Manifest, settings: Settings) -> tuple[int, list[str]]:
     """Compare with the manifest, then with the log: how many rows were looked at, and what differs."""
-    with psycopg.connect(plain(url), connect_timeout=5, autocommit=True) as connection:
+    with psycopg.connect(plain(url), connect_timeout=CONNECT_SECONDS, autocommit=True) as connection:
         connection.execute("ANALYZE")
         differing = manifest.figures.differing(Figures.of(connection))
     if differing:
@@ -168,7 +168,7 @@ async def _emptied(amqp_url: str) -> bool:
 def _maintaining(url: str) -> Connection[Any]:
     """A connection to the server that isn't to our database, which is about to be renamed."""
     elsewhere = make_url(plain(url)).set(database=MAINTENANCE).render_as_string(hide_password=False)
-    return psycopg.connect(elsewhere, connect_timeout=5, autocommit=True, application_name="magasin-restore")
+    return psycopg.connect(elsewhere, connect_timeout=CONNECT_SECONDS, autocommit=True, application_name="magasin-restore")
 
 
 def _do(server: Connection[Any], statement: str, *names: str) -> None:
