@@ -60,8 +60,9 @@ def locust(ground: Ground, users: int, seconds: int, folder: Path, bounds: Bound
         raise Unusable("Locust is not installed: make load-tools")
     result = folder / "cell.json"
     result.unlink(missing_ok=True)
-    command = (str(LOCUST), "-f", str(FILE), "--headless", "--only-summary", "--host", ground.url, "--loglevel", "WARNING")
-    command = (*command, "--users", str(users), "--spawn-rate", str(users), "--run-time", f"{seconds}s")
+    how = ("--headless", "--only-summary", "--loglevel", "WARNING", "--host", ground.url)
+    amount = ("--users", str(users), "--spawn-rate", str(users), "--run-time", f"{seconds}s")
+    command = (str(LOCUST), "-f", str(FILE), *how, *amount)
     before = os.times()
     with (folder / "locust.log").open("ab") as log:
         done = subprocess.run(

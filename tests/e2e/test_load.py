@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(420)
 
 
 @pytest.fixture(scope="module")
-def chain(system: System) -> Iterator[dict[str, str]]:
+def chain(system: System) -> dict[str, str]:
     """Two shops and their centre with goods, a cashier and a manager for each: what the load is told about them."""
     word = f"charge{secrets.token_hex(4)}"
     with httpx2.Client(base_url=f"{system.url}/api/v2", headers=system.headers(), timeout=60, trust_env=False) as admin:
