@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import Connection, Engine
 
 from api.document import LISTED, ONE
+from api.lists import CASES, Form
 from api.problems import Problem
 from api.reading import Page, after_of, number_part, paged, text_part
-from api.reads import PRINTABLE, After, Form, Limit, Reading, StoreFilter
+from api.reads import PRINTABLE, After, Limit, Reading, StoreFilter
 from api.security import Guard, stores_to_read, visible_stores
 from api.tokens import Principal
 from projections.standing import log_standing
@@ -43,7 +44,7 @@ async def list_cases(
     def find(connection: Connection) -> Page:
         return paged(desk.cases(connection, wanted, after=place, limit=limit + 1), limit, "store_id", "seq")
 
-    return await reader.answer(request, who, lambda connection: log_standing(connection, stores), find)
+    return await reader.answer(request, who, lambda connection: log_standing(connection, stores), find, sheet=CASES)
 
 
 @router.get("/cases/{case_id}", summary="Un dossier d'écart / One discrepancy case", responses=ONE)

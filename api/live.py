@@ -21,6 +21,7 @@ from api.problems import Problem
 from api.reads import StoreFilter
 from api.security import Guard, stores_to_read
 from api.tokens import Principal
+from schemas.envelope import CATALOGUE_STREAM
 
 KEPT = 1_000
 MOST_WAITING = 200
@@ -106,11 +107,16 @@ class Live:
 
 @router.get("/live", summary="Ce qui change / What changes", response_class=StreamingResponse)
 async def follow(request: Request, who: Annotated[Principal, Depends(Guard("live.read"))], store: StoreFilter = None) -> StreamingResponse:
-    """Server-Sent Events ``changed`` with ``{at, stores: [{store_id, seq, types}]}``, for the stores that the caller may see."""
+    """Server-Sent Events ``changed`` with ``{at, stores: [{store_id, seq, types}]}``, for the stores that the caller may see.
+
+    What is for sale is everybody's: changes of products come as those of ``siege``, unless one store is asked for.
+    """
     live: Live = request.app.state.live
     if live.full:
         raise Problem("overloaded", headers={"Retry-After": "5"})
     stores = stores_to_read(who, "live.read", store)
+    if stores is not None and store is None:
+        stores |= {CATALOGUE_STREAM}
     stream = live.stream(who, stores, request.headers.get("last-event-id"))
     return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 

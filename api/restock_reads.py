@@ -11,8 +11,10 @@ from sqlalchemy import Connection
 
 from api.document import LISTED, ONE
 from api.known import Known
+from api.lists import RESTOCKS, by_line
+from api.lists import Form as WorkbookToo
 from api.problems import Problem
-from api.reading import Page, after_of, instant_part, paged, text_part
+from api.reading import Page, after_of, form_of, instant_part, paged, text_part
 from api.reads import After, Form, Limit, Reading, StoreFilter
 from api.restock_words import explained
 from api.security import Guard, stores_to_read
@@ -49,17 +51,19 @@ async def list_restocks(
     status: Annotated[Status | None, Query()] = None,
     limit: Limit = 50,
     after: After = None,
-    form: Form = None,
+    form: WorkbookToo = None,
 ) -> Response:
     """The restocks that the caller's stores, or the one asked for, send or receive; the latest request first."""
     del form
     wanted = restock_list.Wanted(stores=stores_to_read(who, "restock.read", store), status=status)
     place = after_of(after, instant_part, UUID)
+    workbook = form_of(request, workbooks=True) == "xlsx"
 
     def find(connection: Connection) -> Page:
-        return paged(restock_list.restocks(connection, wanted, after=place, limit=limit + 1), limit, "requested_at", "restock_id")
+        page = paged(restock_list.restocks(connection, wanted, after=place, limit=limit + 1), limit, "requested_at", "restock_id")
+        return by_line(page) if workbook else page
 
-    return await reader.answer(request, who, _everything, find)
+    return await reader.answer(request, who, _everything, find, sheet=RESTOCKS if workbook else None)
 
 
 @router.get("/restocks/suggestions", summary="Suggestions de réapprovisionnement / Restock suggestions", responses=LISTED)

@@ -14,6 +14,8 @@ from pydantic import StringConstraints
 from sqlalchemy import Connection
 
 from api.document import LISTED
+from api.lists import STOCK
+from api.lists import Form as WorkbookToo
 from api.problems import Fault, Problem
 from api.reading import Page, after_of, corrected, instant_part, number_part, paged, text_part
 from api.reads import After, Form, Limit, Reading, Since, SkuInPath, StoreFilter, StoreInPath, Through, Words, in_order
@@ -78,7 +80,7 @@ async def list_stock(
     status: Literal["ok", "low", "out", "negative"] | None = None,
     limit: Limit = 50,
     after: After = None,
-    form: Form = None,
+    form: WorkbookToo = None,
 ) -> Response:
     """What is on hand, by store and SKU; with `as_of` or `known_at` what was, by the facts that had happened and were known by then.
 
@@ -99,7 +101,7 @@ async def list_stock(
             page = Page(*clocks.levels(connection, wanted, at, after=place, limit=limit))
         return corrected(page, meant.corrected)
 
-    return await reader.answer(request, who, lambda connection: _standing(connection, stores, at), find)
+    return await reader.answer(request, who, lambda connection: _standing(connection, stores, at), find, sheet=STOCK)
 
 
 @router.get("/stock/shortages", summary="Ruptures par magasin / Stock-outs by store", tags=["stock"], responses=LISTED)

@@ -108,6 +108,14 @@ def test_a_stream_tells_of_the_tokens_stores_only(system: System) -> None:
         assert {each["store_id"] for each in stream.next()["data"]["stores"]} == {other.store_id}
 
 
+def test_a_till_hears_that_a_product_has_changed(system: System, shop: Shop) -> None:
+    cashier = system.client("caissier", [shop.store_id])
+    with live(cashier) as stream:
+        product = {"name": {"fr": "Thé", "en": "Tea"}, "category": {"fr": "Thé", "en": "Tea"}, "price": "3.25"}
+        assert shop.http.put(f"/api/v2/products/{sku()}", json=product, headers={"Prefer": "wait=10"}).status_code == 201
+        stream.changed("siege", "product.defined")
+
+
 def test_a_browser_that_comes_back_misses_nothing(shop: Shop) -> None:
     with live(shop.http, shop.store_id) as stream:
         shop.sell(sku())

@@ -219,6 +219,10 @@ def test_what_is_sold_offline_goes_in_order_and_once_also_after_the_page_was_clo
         till.pay()
         expect(till.pill).to_have_text("Hors ligne – 4 ventes en attente")
         assert stand.sales() == []
+        till.page.get_by_role("button", name=re.compile("^Compte")).click()
+        till.page.get_by_role("button", name="Se déconnecter").click()
+        expect(till.dialog).to_contain_text("4 opérations ne sont pas encore envoyées")
+        till.button("Rester connecté").click()
         till.reopen()
         expect(till.pill).to_have_text("Hors ligne – 4 ventes en attente")
     expect(till.pill).to_have_text("En ligne")

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 import httpx2
 import pytest
 
+from api.workbook import MEDIA_TYPE
 from tests.e2e.system import Fragile, Json, Shop, System, eventually, sale, sku
+from tests.spreadsheets import cells_of
 
 LISTS = (
     "stores",
@@ -179,6 +181,17 @@ def test_every_list_is_a_table_too(shop: Furnished, read: str) -> None:
     assert timeless(list(csv.DictReader(io.StringIO(asked_for.text)))) == timeless(rows)
     for cell in (cell for row in rows for cell in row.values()):
         assert not cell.startswith(("=", "+", "@", "\t", "\r")), cell
+
+
+@pytest.mark.parametrize(("read", "heading"), [("stock", "En stock"), ("restocks", "Demandé"), ("cases", "Sorte")])
+def test_what_headquarters_looks_at_is_a_workbook_too(shop: Furnished, read: str, heading: str) -> None:
+    read += "?store={store}&limit=500"
+    items = shop.get(read).json()["items"]
+    answer = shop.get(f"{read}&format=xlsx", **{"Accept-Language": "fr"})
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    headings, *rows = cells_of(answer.content)
+    assert heading in headings
+    assert len(rows) == (sum(len(each["lines"]) for each in items) if read.startswith("restocks") else len(items)) > 0
 
 
 def test_cells_cannot_run_as_formulas_and_figures_stay_figures(shop: Furnished) -> None:

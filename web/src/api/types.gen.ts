@@ -2597,7 +2597,7 @@ export type ListCasesData = {
         /**
          * Format
          */
-        format?: 'json' | 'csv' | null;
+        format?: 'json' | 'csv' | 'xlsx' | null;
     };
     url: '/api/v2/cases';
 };
@@ -7060,7 +7060,7 @@ export type ListRestocksData = {
         /**
          * Format
          */
-        format?: 'json' | 'csv' | null;
+        format?: 'json' | 'csv' | 'xlsx' | null;
     };
     url: '/api/v2/restocks';
 };
@@ -7594,7 +7594,7 @@ export type ListStockData = {
         /**
          * Format
          */
-        format?: 'json' | 'csv' | null;
+        format?: 'json' | 'csv' | 'xlsx' | null;
         /**
          * As Of
          *

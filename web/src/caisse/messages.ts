@@ -46,6 +46,7 @@ export const messages = {
       coming: "{n} en route",
     },
     keys: {
+      delete: "Suppr",
       title: "Au clavier",
       choose: "choisir",
       add: "ajouter",
@@ -258,6 +259,7 @@ export const messages = {
       coming: "{n} on the way",
     },
     keys: {
+      delete: "Del",
       title: "By keyboard",
       choose: "choose",
       add: "add",

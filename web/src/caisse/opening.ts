@@ -16,6 +16,10 @@ import { furnish, heardClock, stand, till, type Works, works } from "./till";
 const TICK_MS = 15_000;
 const CATALOGUE_MS = 5 * 60_000;
 const RETRY_MS = 5_000;
+/** Tills don't all ask at once, and one import of many products is read once. */
+const NEWS_MS = 1_000;
+const NEWS_SPREAD_MS = 4_000;
+const NEWS_LEAST_MS = 30_000;
 const LEVELS_MS = 15 * 60_000;
 const MOST_UNDECIDED = 20;
 
@@ -183,10 +187,26 @@ function follow(made: Works): void {
   watch(signIns, () => void refresh(made));
   watch(() => who.value?.username, (now) => now !== undefined && void change(made));
   onChanged(({ stores }) => {
+    if (stores.some(({ types }) => types.includes("product.defined"))) heardOfProducts(made);
     if (stores.some((each) => each.store_id === till.store?.store_id)) void lookAtCart();
   });
   setInterval(() => (till.now = Date.now()), TICK_MS);
   setInterval(() => void refresh(made), CATALOGUE_MS);
+}
+
+let hearing: ReturnType<typeof setTimeout> | undefined;
+let heardAt = 0;
+
+/** Something is for sale under another name or price: the list is read a moment later. */
+function heardOfProducts(made: Works): void {
+  hearing ??= setTimeout(
+    () => {
+      hearing = undefined;
+      heardAt = Date.now();
+      void refresh(made);
+    },
+    Math.max(NEWS_MS + Math.random() * NEWS_SPREAD_MS, heardAt + NEWS_LEAST_MS - Date.now()),
+  );
 }
 
 let looking = false;
