@@ -1,19 +1,27 @@
 """Can each process write what it writes and nothing else, also in what is made later?"""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
-from sqlalchemy import Table, make_url
+from sqlalchemy import Engine, Table, make_url, text
 
-from infra.database import metadata
+from infra.database import engine_for, metadata
+from infra.settings import Settings
 from magasin.backup import plain
-from magasin.database_roles import ROLES, apply
+from magasin.database_roles import PASSWORD_FILES, ROLES, apply
+from operations import job, swap
+from operations.rebuild import Rebuild, start
 from projections import PROJECTIONS
+from projections.project import follow
 from tests.privileges import database_urls
+from tests.services import Services
+from tests.telling import SHOP, delivered, keep, log_of, open_shops, sale, told
 
+DAILY = "daily-sales"
 CELLS = [table for projection in PROJECTIONS.values() for table in projection.tables]
 OF_THE_STOCK = {
     "event_log", "store_head", "stock_level", "stock_movement", "stock_case", "store", "product", "product_word", "store_product",
@@ -102,3 +110,61 @@ def test_a_right_that_is_not_named_any_more_is_taken_away(database: str, urls: M
         assert len(apply(database, tmp_path / "passwords")) == len(ROLES)
         assert refused(connection, "UPDATE event_log SET seq = seq")
         assert refused(connection, "INSERT INTO event_log DEFAULT VALUES")
+
+
+def test_without_a_password_nobody_signs_in(database: str, urls: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "passwords" / PASSWORD_FILES["outbound"]).unlink()
+    assert not [name for name in apply(database, tmp_path / "passwords") if name.endswith("_outbound")]
+    with pytest.raises(psycopg.OperationalError):
+        connected(urls["outbound"])
+
+
+@pytest.fixture
+def engines(services: Services, database: str, urls: Mapping[str, str]) -> Iterator[dict[str, Engine]]:
+    """Of each role, and of the owner."""
+    del services
+    made = {name: engine_for(Settings(env="test", database_url=url), name=name) for name, url in {**urls, "owner": database}.items()}
+    yield made
+    for each in made.values():
+        each.dispose()
+
+
+async def ready(engine: Engine, begun: job.Job) -> None:
+    found: job.Job | None = begun
+    while found is not None and found.moves:
+        await Rebuild(engine).step(found, 1_000)
+        with engine.connect() as connection:
+            found = job.find(connection, begun.id)
+    assert found is not None
+    assert found.state == "ready", found.error
+
+
+def test_builds_that_the_operator_makes_and_swaps_are_everybodys_as_the_first_was(
+    engines: dict[str, Engine], database: str, tmp_path: Path
+) -> None:
+    open_shops(engines["stock-writer"])
+    keep(engines["stock-writer"], told(delivered(("apple", 9))), told(sale(("apple", 2))))
+    project(engines["projector"])
+    begun = start(engines["operator"], DAILY, by="test", reason=None)
+    asyncio.run(ready(engines["operator"], begun))
+    swap.promote(engines["operator"], begun.id, by="test", reason=None)
+    keep(engines["stock-writer"], told(sale(("apple", 3))))
+    project(engines["projector"])
+    assert units(engines["api"]) == units(engines["reader"]) == 5
+    with connected(plain(str(engines["api"].url.render_as_string(hide_password=False)))) as connection:
+        assert [each for table in CELLS for each in writing(table) if not refused(connection, each)] == []
+    apply(database, tmp_path / "passwords")
+    with engines["owner"].begin() as connection_of_owner:
+        connection_of_owner.execute(text("ALTER TABLE daily_sales.store_day ADD COLUMN later bigint"))
+        connection_of_owner.execute(text("ALTER TABLE daily_sales.store_day DROP COLUMN later"))
+    swap.rollback(engines["operator"], begun.id, by="test", reason=None)
+    assert units(engines["api"]) == 5
+
+
+def project(engine: Engine) -> None:
+    follow(engine, {}, {SHOP: len(log_of(engine))})
+
+
+def units(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalar(text("SELECT sum(units) FROM daily_sales.store_day")) or 0)
