@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     database_url: str = "postgresql+psycopg://magasin@127.0.0.1:5432/magasin"
     # With whose rights the API carries out what operators order about builds of projections; its own where nobody says.
     operator_database_url: str | None = None
-    # The folder with the roles' passwords: `magasin migrate` then makes the roles.
+    # The folder of what each role signs in with: `magasin migrate` then makes the roles.
     role_passwords: Path | None = None
     amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
     redis_url: str = "redis://127.0.0.1:6379/0"

@@ -11,7 +11,7 @@ from magasin.gateway.change import Deployment
 from magasin.gateway.compose import Compose, ComposeFailed, program
 from magasin.gateway.orders import NotDeployed, Order
 
-SECRETS, USUAL_SECRETS = "MAGASIN_SECRETS", "compose/secrets"
+FOLDER, USUAL_FOLDER = "MAGASIN_SECRETS", "compose/secrets"
 """Where docker-compose.yml looks for the secrets, too."""
 KEY = "jwt_private_key"
 HOW_TO_START = "Start it with a gateway: make run INSTANCES=2. Or, with Docker: make secrets, then the same command again."
@@ -61,6 +61,6 @@ def _key(settings: Settings) -> SigningKey:
     try:
         if settings.jwt_private_key or settings.jwt_private_key_path:
             return key_of(settings)
-        return parse((house.ROOT / os.environ.get(SECRETS, USUAL_SECRETS) / KEY).read_bytes())
+        return parse((house.ROOT / os.environ.get(FOLDER, USUAL_FOLDER) / KEY).read_bytes())
     except (OSError, UnusableKeyError) as error:
         raise NotDeployed(f"there is no key that signs tokens ({error}). Make one: make secrets") from error

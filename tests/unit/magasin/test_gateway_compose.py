@@ -38,7 +38,7 @@ class Machine:
         self._bin.mkdir()
         (self._bin / "docker").write_text(DOCKER)
         (self._bin / "docker").chmod(0o755)
-        self.key = self.root / deployment.USUAL_SECRETS / deployment.KEY
+        self.key = self.root / deployment.USUAL_FOLDER / deployment.KEY
         make_once(self.key)
         (self.root / deployed.BASE_FILE).write_text("services: {}\n")
         self.runs()
@@ -72,7 +72,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine(tmp_path)
     monkeypatch.setenv("PATH", found.path)
-    monkeypatch.delenv(deployment.SECRETS, raising=False)
+    monkeypatch.delenv(deployment.FOLDER, raising=False)
     monkeypatch.setattr(house, "ROOT", found.root)
     monkeypatch.setattr(Compose, "drain_seconds", 0.0)
     return found
