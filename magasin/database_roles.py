@@ -32,8 +32,8 @@ SECRETS: Final = frozenset({"account", "refresh_token", "webhook"})
 ADD: Final = "INSERT"
 KEEP: Final = "INSERT, UPDATE"
 ALL: Final = "INSERT, UPDATE, DELETE"
-HOLD: Final = "UPDATE (state, error, failed_seq, moved_at)"
-"""Of a checkpoint: to let a projection wait or try again, and never to say how far it has come."""
+HOLD: Final = "INSERT, UPDATE (state, error, failed_seq, moved_at)"
+"""Of a checkpoint: to let a projection wait or try again, in a store where it has not begun, too; never to say how far it has come."""
 _BUILD: Final = re.compile(r"_g\d+$")
 
 
@@ -88,7 +88,8 @@ ROLES: Final = (
     ),
     DatabaseRole(
         "operator",
-        writes={**_WORKER, **_ASKED, "checkpoint": ALL, "generation": ALL, "verified": ALL},
+        # The stock for dry runs, which are rolled back.
+        writes={**_WORKER, **_ASKED, **_STOCK, "checkpoint": ALL, "generation": ALL, "verified": ALL},
         projections="ALL",
         builds=True,
     ),

@@ -34,7 +34,6 @@ def order(engine: Engine, *, by: str, reason: str | None = None, store_id: str |
         total = int(connection.scalar(_TOTAL, {"store_id": store_id}) or 0)
         if store_id is not None and not total:
             raise Refused("unknown_store")
-        verified.forget_old(connection)
         return job.begin(connection, Order(KIND, by, {"store_id": store_id}, reason=reason, total=total, max_per_second=max_per_second))
 
     return done(engine, step, actor=by, action=f"{KIND}.start", target=store_id or "*", reason=reason)
@@ -101,6 +100,8 @@ class Verification:
         with self._engine.begin() as connection:
             for each in verdicts:
                 verified.put(connection, each, found.id)
+            if stride.state == "done":
+                verified.forget_old(connection)
             job.save(connection, found, stride)
         return stride
 

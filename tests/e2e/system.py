@@ -301,9 +301,9 @@ def system(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
         )
         processes: dict[str, Running] = {}
         stack.callback(lambda: _require_no_refusal(folder))
+        rights = stack.enter_context(least(services, settings.database_url, settings.amqp_url, folder / "passwords"))
         stack.callback(lambda: _stop_all(processes))
         probes = {name: free_port() for name in WORKERS}
-        rights = stack.enter_context(least(services, settings.database_url, settings.amqp_url, folder / "passwords"))
         for name, port in probes.items():
             env = {**environment(settings), **rights[name], "MAGASIN_PROBE_PORT": str(port)}
             processes[name] = Running(name, (sys.executable, "-m", "workers", name), env, folder)

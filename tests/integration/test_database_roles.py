@@ -78,8 +78,8 @@ def test_nobody_changes_or_removes_what_is_in_the_log_or_in_the_audit_log(urls: 
                 assert allowed == [], name
 
 
-def test_the_stock_is_the_stock_writers_alone(urls: Mapping[str, str]) -> None:
-    for name in urls.keys() - {"stock-writer"}:
+def test_the_stock_is_the_stock_writers_and_the_operators_who_tries_what_it_would_do(urls: Mapping[str, str]) -> None:
+    for name in urls.keys() - {"stock-writer", "operator"}:
         with connected(urls[name]) as connection:
             allowed = [each for table in OF_THE_STOCK for each in writing(metadata.tables[table]) if not refused(connection, each)]
             assert allowed == [], name
