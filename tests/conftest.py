@@ -15,11 +15,11 @@ from infra.database import engine_for
 from infra.settings import Settings
 from tests import sandbox
 from tests.e2e.browsing import browser, picture
-from tests.e2e.system import fragile, shop, system
+from tests.e2e.system import fragile, second_api, shop, system
 from tests.services import FOLDER_VARIABLE, Services, begin_run, end_run, run_folder
 from tests.services import services as services_of_run
 
-__all__ = ["browser", "fragile", "shop", "system"]
+__all__ = ["browser", "fragile", "second_api", "shop", "system"]
 
 # A busy machine is no bug: how long an example takes is not what these tests are about.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

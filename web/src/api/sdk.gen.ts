@@ -208,6 +208,8 @@ export const importStores = <ThrowOnError extends boolean = true>(options: Optio
  * Ce qui change / What changes
  *
  * Server-Sent Events ``changed`` with ``{at, stores: [{store_id, seq, types}]}``, for the stores that the caller may see.
+ *
+ * What is for sale is everybody's: changes of products come as those of ``siege``, unless one store is asked for.
  */
 export const follow = <ThrowOnError extends boolean = true>(options?: Options<FollowData, ThrowOnError>): RequestResult<FollowResponses, FollowErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<FollowResponses, FollowErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
