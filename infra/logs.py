@@ -18,7 +18,7 @@ SHARED: tuple[Processor, ...] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 )
-NOISY = ("aio_pika", "aiormq", "uvicorn.access")
+NOISY = ("aio_pika", "aiormq", "httpx2", "uvicorn.access")
 OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 

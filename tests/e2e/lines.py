@@ -13,6 +13,7 @@ from magasin.home import LOOPBACK
 
 PATIENCE_SECONDS: Final = 20.0
 MOST_BYTES: Final = 65_536
+ROUNDS: Final = 10
 Answer = TypeVar("Answer")
 
 
@@ -59,8 +60,9 @@ class Line:
 
     async def _end(self) -> None:
         self._server.close()
-        # A connection may be there that nobody has looked at yet: its task starts in the next round of the loop.
-        await asyncio.sleep(0)
+        # A connection may be there that nobody has looked at yet: its task starts some rounds of the loop later.
+        for _ in range(ROUNDS):
+            await asyncio.sleep(0)
         await self._cut()
         await asyncio.gather(*self._serving, return_exceptions=True)
 

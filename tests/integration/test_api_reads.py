@@ -62,6 +62,8 @@ def shop(system: System) -> Furnished:
         shop.sell(article, place + 1)
     shop.sale_id = shop.sell(shop.skus[0])["event_id"]
     shop.sell(shop.skus[0], till_id="7")
+    body = {"to_store": shop.store_id, "from_store": system.open_store().store_id, "lines": [{"sku": shop.skus[0], "quantity": 3}]}
+    assert shop.http.post("/api/v2/restocks", json=body, headers={"Prefer": "wait=10"}).status_code == 201
     return shop
 
 
