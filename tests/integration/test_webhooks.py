@@ -28,7 +28,7 @@ PATIENCE = 20.0
 @pytest.fixture
 def settings(settings_for_test: Settings) -> Settings:
     """Retries that a test can wait for."""
-    quick = {"webhook_retry_first_seconds": 0.05, "webhook_retry_most_seconds": 0.2, "webhook_timeout_seconds": 0.5}
+    quick = {"webhook_retry_first_seconds": 0.05, "webhook_retry_most_seconds": 0.2}
     return settings_for_test.model_copy(update=quick)
 
 
