@@ -64,7 +64,9 @@ def _projections(projections: Sequence[Part]) -> Iterable[Line]:
     for each in projections:
         if each["stalled_count"]:
             yield {"what": "projection_stalled", "name": each["name"], "count": each["stalled_count"]}
-        if each["paused"]:
+        if each["state"] == "paused":
             yield {"what": "projection_paused", "name": each["name"], "count": each["paused_count"]}
+        elif each["paused"]:
+            yield {"what": "projection_stores_paused", "name": each["name"], "count": len(each["paused"])}
         if each["lag_seconds"] > LATE_SECONDS and not each["stalled_count"] and not each["paused"]:
             yield {"what": "projection_late", "name": each["name"], "count": each["lag_events"]}

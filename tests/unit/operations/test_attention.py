@@ -29,7 +29,15 @@ def consumer(state: str = "running", seconds: float = 60) -> dict[str, Any]:
 
 
 def projection(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - members of the item
-    usual = {"name": "daily-sales", "lag_events": 3, "lag_seconds": 0.2, "stalled_count": 0, "paused": [], "paused_count": 0}
+    usual = {
+        "name": "daily-sales",
+        "state": "live",
+        "lag_events": 3,
+        "lag_seconds": 0.2,
+        "stalled_count": 0,
+        "paused": [],
+        "paused_count": 0,
+    }
     return {**usual, **more}
 
 
@@ -45,7 +53,11 @@ def projection(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - members of the 
         ({"queues": [{"name": "projector", "consumers": None}]}, []),
         ({"queues": []}, []),
         ({"projections": [projection(stalled_count=2, lag_seconds=99.0)]}, [("projection_stalled", "daily-sales")]),
-        ({"projections": [projection(paused=[{}], paused_count=4, lag_seconds=99.0)]}, [("projection_paused", "daily-sales")]),
+        (
+            {"projections": [projection(state="paused", paused=[{}], paused_count=4, lag_seconds=99.0)]},
+            [("projection_paused", "daily-sales")],
+        ),
+        ({"projections": [projection(paused=[{}], paused_count=1, lag_seconds=99.0)]}, [("projection_stores_paused", "daily-sales")]),
         ({"projections": [projection(lag_seconds=10.1)]}, [("projection_late", "daily-sales")]),
         ({"jobs": [{"kind": "redrive", "state": "stopped"}, {"kind": "rebuild", "state": "ready"}]}, [("job_stopped", "redrive")]),
         ({"jobs": 2 * [{"kind": "replay", "state": "failed"}]}, [("job_failed", "replay")]),
