@@ -41,6 +41,7 @@ class Chain:
         """Open the store and let it have so many of each SKU. Returns when both are everywhere."""
         details = {"name": "Essai", "kind": "store", "timezone": "America/Toronto", "currency": "CAD"}
         self.insist("PUT", f"stores/{self.store_id}", details)
+        self.until(lambda: self.read(f"stores/{self.store_id}"), "the store")
         lines = [{"sku": sku, "quantity": quantity} for sku, quantity in opening.items()]
         self.insist("POST", f"stores/{self.store_id}/deliveries", {"delivery_id": str(uuid4()), "supplier": "Moulin", "lines": lines})
         self.until(lambda: self.stock(opening) == opening, "the opening stock")
