@@ -44,10 +44,12 @@ PARTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "month": day_part,
     "hour": _hour_part,
 }
-# All of an answer is of one moment. Compiling a plan takes longer than running it, 68,000 groups need 20 MB, and the cells are in memory.
+# All of an answer is of one moment. Compiling a plan takes longer than running it, 68,000 groups need 20 MB, and the cells are in memory;
+# a second process has to be started and told, which takes as long as it saves.
 SNAPSHOT = text("""
     SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
-    SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL random_page_cost = 1.1
+    SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL random_page_cost = 1.1;
+    SET LOCAL max_parallel_workers_per_gather = 0
 """)
 
 

@@ -14,14 +14,12 @@ def with_names(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> lis
     skus = [row["sku"] for row in rows if "sku" in row]
     if not skus:
         return list(rows)
-    names = {row.sku: {"fr": row.name_fr, "en": row.name_en} for row in connection.execute(_NAMES, {"skus": skus})}
+    names = {sku: {"fr": french, "en": english} for sku, french, english in connection.execute(_NAMES, {"skus": skus}).all()}
     return [_named(row, names.get(row["sku"])) for row in rows]
 
 
 def _named(row: Mapping[str, Any], name: Mapping[str, str] | None) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for member, value in row.items():
-        named[member] = value
-        if member == "sku":
-            named["name"] = name
-    return named
+    """The row, the name after the SKU: first the places in order, then what stands in them."""
+    before = list(row).index("sku") + 1
+    named = {member: row[member] for member in list(row)[:before]}
+    return {**named, "name": name, **row}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Index, Table
 
 from projections import shelf
 from projections.base import Cells, Projection, bump, cell_table
@@ -14,6 +14,13 @@ from projections.report import Found, one_more, page
 from schemas.envelope import Recorded
 
 store_sku = cell_table("stock_valuation", "store_sku", ("store_id", "sku"), ("units", "cost_cents"))
+# For pages of products: the costs of one in all stores, without a look at the table itself.
+Index(
+    "ix_store_sku_sku_store_id",
+    store_sku.c.sku,
+    store_sku.c.store_id,
+    postgresql_include=["units", "cost_cents"],
+)
 
 
 class StockValuation(Projection):
