@@ -6,6 +6,7 @@ formula names other measures.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 Unit = Literal["count", "units", "money", "days", "percent"]
@@ -26,6 +27,7 @@ class Measure:
     label_en: str = ""
 
 
+@cache
 def previous(measure: Measure) -> Measure:
     """The same figure of the period before, equally long."""
     return Measure(
@@ -39,6 +41,7 @@ def previous(measure: Measure) -> Measure:
     )
 
 
+@cache
 def change(measure: Measure) -> Measure:
     """How much a figure has grown since the period before, in percent; nothing when it was 0 then."""
     return Measure(
@@ -52,6 +55,7 @@ def change(measure: Measure) -> Measure:
     )
 
 
+@cache
 def share(measure: Measure) -> Measure:
     """The part of a row in the figure of all rows that the filters leave, in percent."""
     return Measure(

@@ -117,12 +117,12 @@ def _best(connection: Connection, statement: Statement, limit: int) -> list[dict
     return rows_of(connection, replace(statement, question=question, categories=None, skus=[row.sku for row in chosen]), Parameters())
 
 
-def _of_categories(connection: Connection, statement: Statement) -> list[str] | None:
+def _of_categories(connection: Connection, statement: Statement) -> Sequence[str] | None:
     """The products of the categories asked for, where they are few enough to be looked up one by one."""
     if statement.categories is None:
         return None
     asked = {"names": list(statement.categories), "most": MOST_FOUND + 1}
-    found = list(connection.execute(_OF_CATEGORIES, asked).scalars())
+    found = connection.execute(_OF_CATEGORIES, asked).scalars().all()
     return found if len(found) <= MOST_FOUND and few(statement.plan.spans, len(found)) else None
 
 
@@ -136,7 +136,7 @@ def _guessed(connection: Connection, statement: Statement, limit: int) -> list[d
     place = int((asked.offset + limit) * MORE_THAN_NEEDED * SAMPLE_PERCENT / 100)
     if place < SAMPLED_AT_LEAST:
         return None
-    some = list(connection.execute(_SAMPLE, {"names": statement.categories}).scalars())
+    some = connection.execute(_SAMPLE, {"names": statement.categories}).scalars().all()
     if len(some) < place or not few(spans, len(some)):
         return None
     least = _least(connection, statement, some, place)
@@ -162,7 +162,7 @@ def _least(connection: Connection, statement: Statement, skus: Sequence[str], pl
     return 0 if found is None else int(found[1])
 
 
-def _candidates(connection: Connection, statement: Statement, limit: int) -> list[str] | None:
+def _candidates(connection: Connection, statement: Statement, limit: int) -> Sequence[str] | None:
     """Products among which the page must be; None when these can't be told from the others at a lower cost than adding up everything.
 
     The best of each month or year show how much the page's last one comes to at least. Who comes to that has a fair share of it in some
@@ -182,10 +182,10 @@ def _candidates(connection: Connection, statement: Statement, limit: int) -> lis
     return found if len(found) <= MOST_FOUND and few(spans, len(found)) else None
 
 
-def _skus(connection: Connection, statement: Callable[[int, Parameters], str], number: int) -> list[str]:
+def _skus(connection: Connection, statement: Callable[[int, Parameters], str], number: int) -> Sequence[str]:
     parameters = Parameters()
     sql = statement(number, parameters)
-    return list(connection.execute(text(sql), parameters.values).scalars())
+    return connection.execute(text(sql), parameters.values).scalars().all()
 
 
 def rows_of(connection: Connection, statement: Statement | Frame, parameters: Parameters) -> list[dict[str, Any]]:

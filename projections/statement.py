@@ -102,7 +102,7 @@ class Statement:
         days = sorted({span.sign for span in self.plan.spans if span.grain == "day"})
         share = parameters.add(-(-least // (sum(times for _, _, _, times in stretches) + len(days))))
         parts = [
-            f"SELECT sku FROM {table} WHERE {when} AND {sign} * {self._amount()} >= {share}"  # noqa: S608 - see the module
+            f"SELECT sku FROM {table} WHERE {'' if sign > 0 else '-'}{self._amount()} >= {share} AND {when}"  # noqa: S608 - see the module
             for table, when, sign, _ in stretches
         ]
         table = self.plan.finest
