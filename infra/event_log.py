@@ -106,18 +106,20 @@ MOVE_HEADS_SQL = """
 _FOUND = "SELECT e.*, false AS about FROM event_log e WHERE e.event_id = ANY(%(ids)s::uuid[])"
 _ABOUT = "SELECT e.*, true AS about FROM event_log e WHERE e.subject = ANY(%(ids)s::uuid[]) AND e.outcome = 'recorded'"
 _KNOWN = f"{_FOUND} UNION ALL {_ABOUT}"
+PLAIN_SALE = "type = 'sale.recorded' AND outcome = 'recorded' AND effect IS NULL"
+"""A sale that was nothing but recorded: no void or return that came earlier waited for it. Nearly every event of a shop is one."""
 # What an event is made of, in its own order; JSON as text, because pydantic's parser takes half the time of the driver's.
-_STRETCHES = """
+_STRETCHES = f"""
     SELECT e.event_id, e.type, e.version, e.store_id, e.source, e.occurred_at, e.received_at, e.effective_at, e.recorded_at, e.local_at,
            e.business_date, e.payload::text, e.actor, e.seq, e.outcome, e.subject, e.traceparent, e.reason, e.effect::text
     FROM json_to_recordset(%(wanted)s::json) AS wanted(store_id text, after bigint, through bigint)
     CROSS JOIN LATERAL (
         SELECT * FROM event_log own
         WHERE own.store_id = wanted.store_id AND own.seq > wanted.after AND own.seq <= wanted.through
-          AND (%(types)s::text[] IS NULL OR own.type = ANY(%(types)s::text[]))
+          AND (%(types)s::text[] IS NULL OR own.type = ANY(%(types)s::text[])) AND (%(plain_sales)s OR NOT ({PLAIN_SALE}))
         ORDER BY own.seq
     ) AS e
-"""
+"""  # noqa: S608 - two constants
 _PAYLOAD, _EFFECT = 11, 18
 """Their places among the parts."""
 _SEQUELS = text("""
@@ -175,13 +177,16 @@ def read(connection: Connection, store_id: str, *, after: int, through: int) -> 
     return [recorded(row) for row in rows]
 
 
-def stretches(connection: Connection, wanted: Sequence[Stretch], types: Iterable[str] | None = None) -> Iterator[list[Recorded]]:
+def stretches(
+    connection: Connection, wanted: Sequence[Stretch], types: Iterable[str] | None = None, *, plain_sales: bool = True
+) -> Iterator[list[Recorded]]:
     """The events (of some types, or all) of several stores' logs, a few megabytes at once: for whoever reads the log from its beginning.
 
+    `plain_sales` False: without those, for whoever has them added up where they lie.
     One store after the other, each in order. A store that wasn't there when its stretch was asked for has no events.
     """
     rows = [each._asdict() for each in wanted]
-    asked = {"wanted": to_json(rows).decode(), "types": None if types is None else sorted(types)}
+    asked = {"wanted": to_json(rows).decode(), "types": None if types is None else sorted(types), "plain_sales": plain_sales}
     for found in streamed(connection, Statement(_STRETCHES, asked)):
         yield [_read(row) for row in found]
 

@@ -32,7 +32,7 @@ NEAR_EVENTS: Final = 200
 """So few events are added in the step that compares, and while projectors wait."""
 MOST_APART: Final = 100
 """Stores that the two builds can't be compared in, told one by one: there the live one stopped at an event."""
-SHARED: Final = ("projections.base", "projections.facts", "projections.fold", "projections.shadow")
+SHARED: Final = tuple(f"projections.{each}" for each in ("base", "facts", "fold", "plain_sales", "shadow", "tally"))
 """Code that every projection's cells are made by, beside its own module."""
 _LONG: Final = tuple(
     text(f"SET LOCAL {each}")

@@ -27,6 +27,8 @@ __all__ = [
     "Measure",
     "Projection",
     "add_statement",
+    "arrays_of",
+    "arrays_sql",
     "bump",
     "cell_table",
     "columns_of",
@@ -118,7 +120,7 @@ def add_statement(increments: Mapping[Table, Cells], schema: str | None = None) 
     """
     whole = _with_sums(increments)
     tables = tuple(whole)
-    return Statement(_add_sql(tables, schema), _sent(dict(sorted(whole[table].items())) for table in tables)) if tables else None
+    return Statement(_add_sql(tables, schema), arrays_of(dict(sorted(whole[table].items())) for table in tables)) if tables else None
 
 
 def _with_sums(increments: Mapping[Table, Cells]) -> dict[Table, Cells]:
@@ -157,7 +159,8 @@ def _first_days(name: str, days: Sequence[date]) -> list[date]:
     return [first[day] for day in days]
 
 
-def _sent(parts: Iterable[Cells]) -> dict[str, str]:
+def arrays_of(parts: Iterable[Cells]) -> dict[str, str]:
+    """The cells of several tables as the parameters that `arrays_sql` reads, by the tables' places."""
     return {f"c{place}_{number}": _array(column) for place, cells in enumerate(parts) for number, column in enumerate(columns_of(cells))}
 
 
@@ -184,7 +187,8 @@ def _add_sql(tables: tuple[Table, ...], schema: str | None) -> str:
     return f"WITH {', '.join(parts)} SELECT 1"
 
 
-def _arrays(table: Table, place: int) -> str:
+def arrays_sql(table: Table, place: int) -> str:
+    """What ``unnest`` makes rows of: the columns of the table at this place."""
     return ", ".join(f"%(c{place}_{number})s::{column.type.compile()}[]" for number, column in enumerate(table.columns))
 
 
@@ -195,5 +199,5 @@ def _upsert(table: Table, schema: str | None, place: int) -> str:
     changed = ", ".join(f"{name} = cell.{name} + excluded.{name}" for name in names if name not in keys)
     return (
         f"INSERT INTO {schema}.{table.name} AS cell ({', '.join(names)}) "  # noqa: S608
-        f"SELECT * FROM unnest({_arrays(table, place)}) ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
+        f"SELECT * FROM unnest({arrays_sql(table, place)}) ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
     )

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from schemas.envelope import Recorded
 
 Line = tuple[str, int, int]
+Kind = Literal["sale", "void", "return", "refund"]
 LONGEST_PLAIN = 15
 KNOWN_PRICES = 20_000
 """Amounts whose hundredths are remembered: a chain has some thousand prices."""
@@ -24,7 +25,7 @@ class SaleFact(NamedTuple):
     `sold` is 1 for a sale, -1 for its void and 0 otherwise; `sign` is the sign of its money.
     """
 
-    kind: Literal["sale", "void", "return", "refund"]
+    kind: Kind
     store_id: str
     local_at: datetime
     business_date: date
@@ -111,7 +112,7 @@ def _return(event: Recorded) -> Iterator[SaleFact]:
     yield _fact("return", event.store_id, event.local_at, event.business_date, lines)
 
 
-def _fact(kind: Literal["void", "return", "refund"], store_id: str, local_at: datetime, business_date: date, lines: list[Line]) -> SaleFact:
+def _fact(kind: Kind, store_id: str, local_at: datetime, business_date: date, lines: list[Line]) -> SaleFact:
     units = paid = 0
     for _, quantity, amount in lines:
         units += quantity

@@ -39,11 +39,11 @@ class Folded:
     events: int = 0
 
 
-def fold(connection: Connection, projection: Projection, wanted: Sequence[Stretch], put: Put) -> Folded:
-    """Hand on what these stretches add, at most one of each store."""
+def fold(connection: Connection, projection: Projection, wanted: Sequence[Stretch], put: Put, *, plain_sales: bool = True) -> Folded:
+    """Hand on what these stretches add, at most one of each store. `plain_sales` False: those are somebody else's work."""
     work = _Fold(projection, put)
     # Events of other types aren't read, so that the places come from what was asked for: the log has no gaps.
-    events = event_log.stretches(connection, wanted, projection.event_types)
+    events = event_log.stretches(connection, wanted, projection.event_types, plain_sales=plain_sales)
     with ThreadPoolExecutor(1, thread_name_prefix="log") as reader:
         coming = reader.submit(next, events, None)
         while (batch := coming.result()) is not None:
@@ -110,7 +110,7 @@ class _Fold:
             stalled[event.store_id] = (event.seq, printable(told, ERROR_CHARACTERS))
             return
         for table, cells in added.items():
-            _add(self._cells.setdefault(table, {}), cells)
+            add_cells(self._cells.setdefault(table, {}), cells)
         self._stores |= {event.store_id for event in events}
 
     def hand_on(self) -> None:
@@ -121,7 +121,8 @@ class _Fold:
         self._cells, self._stores = {}, set()
 
 
-def _add(total: Cells, added: Cells) -> None:
+def add_cells(total: Cells, added: Cells) -> None:
+    """Add cells to others, which may take their amounts over as they are."""
     if not total:
         total.update(added)
         return

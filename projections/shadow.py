@@ -17,8 +17,10 @@ from infra.database import copy_in, together
 from infra.event_log import Stretch
 from projections.base import FIRST_DAYS, Cells, Projection, add_statement, columns_of, finer_than, sums_of
 from projections.checkpoint import LIVE
-from projections.fold import Folded, fold
+from projections.fold import Folded, Put, fold
 from projections.generations import schema_of
+from projections.plain_sales import UNREADABLE, Others, add_up
+from projections.tally import tallies_of
 
 MOST_TWICE: Final = 0.02
 PART: Final = "part_"
@@ -95,18 +97,38 @@ class Shadow:
 
     def fold(self, connection: Connection, places: Sequence[Place], most: int) -> int:
         """Fold the next slice, of at most about `most` events, into the tables of parts; how many events it had."""
-
-        def put(cells: Mapping[Table, Cells]) -> None:
-            for table, added in cells.items():
-                copy_in(connection, f"{self.schema}.{PART}{table.name}", columns_of(added))
-
         wanted = slice_of(places, most)
-        folded = fold(connection, self.projection, wanted, put)
+        folded = self._fold_in_place(connection, wanted) or fold(connection, self.projection, wanted, self._put_down(connection))
         again = folded.in_parts | {each.store_id for each in wanted if each.after > 0}
         if again:
             copy_in(connection, f"{self.schema}.{AGAIN}", [sorted(again)])
         self._move(connection, folded)
         return folded.events
+
+    def _fold_in_place(self, connection: Connection, wanted: Sequence[Stretch]) -> Folded | None:
+        """Fold a slice whose plain sales PostgreSQL adds up; None, and nothing done, where it can't: then `increments` sees every event."""
+        tallies = tallies_of(self.projection)
+        if not tallies:
+            return None
+        others = Others(self._put_down(connection))
+        try:
+            with connection.begin_nested():
+                folded = fold(connection, self.projection, wanted, others.keep, plain_sales=False)
+                reached = (Stretch(each.store_id, each.after, folded.reached[each.store_id]) for each in wanted)
+                add_up(connection, reached, tallies, f"{self.schema}.{PART}", others.cells)
+        except UNREADABLE:
+            return None
+        folded.in_parts |= others.put_down
+        return folded
+
+    def _put_down(self, connection: Connection) -> Put:
+        """What adds cells to the tables of parts."""
+
+        def put(cells: Mapping[Table, Cells]) -> None:
+            for table, added in cells.items():
+                copy_in(connection, f"{self.schema}.{PART}{table.name}", columns_of(added))
+
+        return put
 
     def follow(self, connection: Connection, places: Sequence[Place], most: int) -> int:
         """Add the next events to the finished tables, as the projector does; how many there were."""

@@ -1,15 +1,15 @@
 """How well does each store do: what it sells, what comes back, what it had to undo, what it has run out of?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Connection, Index, Table
+from sqlalchemy import Connection, Index
 
 from projections import query, shelf
-from projections.base import Cells, Projection, bump, cell_table
-from projections.facts import SALE_TYPES, SaleFact, sale_facts
+from projections.base import Projection, cell_table
+from projections.facts import SALE_TYPES
 from projections.measures import (
     AVERAGE_BASKET,
     REFUNDED,
@@ -26,17 +26,27 @@ from projections.measures import (
 )
 from projections.question import Question
 from projections.report import Found, one_more, page
-from schemas.envelope import Recorded
+from projections.tally import CENT, EARNED, FACT, SOLD, UNIT, Amount, OfTallies, Tally
 
-COLUMNS = ("sales", "units", "returns", "returned_units", "voids", "revenue_cents", "refunded_cents", "voided_cents", "voided_units")
+AMOUNTS = (
+    Amount("sales", FACT, SOLD),
+    Amount("units", UNIT, SOLD),
+    Amount("returns", FACT, {"return": 1}),
+    Amount("returned_units", UNIT, {"return": 1}),
+    Amount("voids", FACT, {"void": 1}),
+    Amount("revenue_cents", CENT, EARNED),
+    Amount("refunded_cents", CENT, {"return": 1, "refund": 1}),
+    Amount("voided_cents", CENT, {"void": 1}),
+    Amount("voided_units", UNIT, {"void": 1}),
+)
 COMPARED: Final = (REVENUE, SALES, AVERAGE_BASKET, UNITS, RETURNS)
 TIMES: Final = {"business_date", "week", "month"}
-store_day = cell_table("store_performance", "store_day", ("store_id", "business_date"), COLUMNS)
+store_day = cell_table("store_performance", "store_day", ("store_id", "business_date"), [each.name for each in AMOUNTS])
 # For pages of all stores day by day: the first days alone are read.
 Index("ix_store_day_business_date_store_id", store_day.c.business_date, store_day.c.store_id)
 
 
-class StorePerformance(Projection):
+class StorePerformance(OfTallies, Projection):
     """Sales, average basket, returns and voids of each store and business day; its stock-outs now.
 
     With `from` and `to`, and not grouped by time, each row also has the figures of as many days before, and how much they changed.
@@ -47,18 +57,12 @@ class StorePerformance(Projection):
     question = "How well does each store do: what it sells, what comes back, what it had to undo?"
     tables = (store_day,)
     event_types = SALE_TYPES
+    tallies = (Tally(store_day, AMOUNTS),)
     derived = (STOCK_OUTS, *(previous(each) for each in COMPARED), *(change(each) for each in COMPARED))
     measures = (REVENUE, SALES, AVERAGE_BASKET, UNITS, RETURNS, RETURNED, REFUNDED, VOIDS, VOIDED, *derived)
     group_by = ("store_id",)
     also_follows = (shelf.COSTS,)
     reads_stock = True
-
-    def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
-        """Cells of the day: a void on its sale's day, a return on its own."""
-        days: Cells = {}
-        for fact in sale_facts(events):
-            bump(days, (fact.store_id, fact.business_date), *_amounts(fact))
-        return {store_day: days}
 
     def prepare(self, connection: Connection, question: Question) -> Iterator[None]:
         """Count the shelves that something has happened to, where stock-outs are shown."""
@@ -78,15 +82,6 @@ class StorePerformance(Projection):
         outs = {_key(row, question): row for row in shelf.figures(connection, (STOCK_OUTS,), replace(whole, since=None, through=None))}
         told = [{**row, STOCK_OUTS.name: outs.get(key, {}).get(STOCK_OUTS.name, 0)} for key, row in sorted(rows.items())]
         return page([row for row in told if _follows(row, question)][: one_more(question).limit], question)
-
-
-def _amounts(fact: SaleFact) -> tuple[int, ...]:
-    units, paid = fact.units, fact.cents
-    if fact.kind == "sale":
-        return 1, units, 0, 0, 0, paid, 0, 0, 0
-    if fact.kind == "void":
-        return -1, -units, 0, 0, 1, -paid, 0, paid, units
-    return 0, 0, int(fact.kind == "return"), units, 0, -paid, paid, 0, 0
 
 
 def _key(row: Mapping[str, Any], question: Question) -> tuple[str, ...]:
