@@ -231,7 +231,8 @@ class Run:
             lines.append(f"  Accounts   caissier-<store>, gestionnaire, operateur, admin; password {self._settings.demo_password}")
         if MANAGEMENT_URL in self._addresses:
             lines.append(f"  Queues     {_without_password(self._addresses[MANAGEMENT_URL])} (its password: magasin env)")
-        lines += [f"  Logs       {self._home / 'logs'}", "Ctrl-C stops everything. make demo posts the baskets, from another terminal.\n"]
+        baskets = " make demo posts the baskets, from another terminal." if self._demonstration else ""
+        lines += [f"  Logs       {self._home / 'logs'}", f"Ctrl-C stops everything.{baskets}\n"]
         self._console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
