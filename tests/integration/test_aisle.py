@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ from events.fields import Sku
 from projections import REPORTS, aisle
 from projections.question import Question
 from schemas.envelope import CATALOGUE_STREAM, Accepted
+from tests.e2e.system import eventually
 from tests.headquarters import headquarters, read
 from tests.pipeline import NOBODY
 from tests.services import Services
@@ -112,6 +114,22 @@ async def test_nobody_waits_for_somebody_who_writes(engine: Engine, tmp_path: Pa
         assert _seen(engine) != before
 
 
+def test_who_finds_the_cells_written_meanwhile_leaves_them_as_they_are(engine: Engine) -> None:
+    _write(engine)
+    record(engine, some_sales(5))
+    before = _seen(engine)
+    with ThreadPoolExecutor(1) as threads:
+        with engine.begin() as other:
+            other.execute(text("UPDATE aisle.month SET units = units"))
+            writing = threads.submit(_write, engine)
+            assert eventually(lambda: _is_waited_for(other) or None)
+        writing.result()
+    assert _seen(engine) == before
+    _write(engine)
+    with engine.connect() as connection:
+        assert _units(connection, "aisle.month") == _units(connection, "daily_sales.store_day")
+
+
 def test_what_nobody_has_written_down_yet_is_laid_beside_it(engine: Engine) -> None:
     report = REPORTS["daily-sales"]
     _write(engine)
@@ -150,6 +168,11 @@ def _write(engine: Engine) -> None:
 def _seen(engine: Engine) -> dict[str, str]:
     with engine.connect() as connection:
         return {row.store_id: row.position for row in connection.execute(text("SELECT * FROM aisle.seen"))}
+
+
+def _is_waited_for(connection: Connection) -> bool:
+    waits = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid)")
+    return bool(connection.execute(waits).scalar_one())
 
 
 def _units(connection: Connection, table: str) -> int:
