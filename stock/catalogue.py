@@ -12,7 +12,7 @@ from stock.words import search_form
 
 FIRST_LOOK = 3_000
 RARE = 1_500
-FEW = 1_000
+FEW = 2_000
 """Products that are looked for one by one. The stock of rare words, found row by row instead, took up to 1.8 s of 750,000 rows."""
 # From one category to the next by the index: 20 probes for 68,509 products.
 _EVERY_CATEGORY = text("""
