@@ -75,14 +75,15 @@ check: setup ## Style, types, layers, dependencies, secrets, Kong's file
 	$(BIN)/python -m magasin.gateway.check
 	$(BIN)/python -m magasin.web_build check
 
+# Real servers on a shared machine: what fails once is tried once more and named at the end; what fails twice fails.
 test: check gateway load-tools ## Everything that CI runs: check, all tests, coverage of 90 % with branches
 	@$(BIN)/python -m magasin.web_build
 	$(BIN)/python -m magasin.web_build test
 	@$(BIN)/python -m tests.services --prepare
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --reruns 1 --cov --cov-report=term-missing:skip-covered
 
 # The parts of `make test`, for a pipeline that runs them one after the other; `coverage` adds up what they covered.
-PART = COVERAGE_FILE=.magasin/ci/covered/$@ $(BIN)/pytest -n $(PROCESSES) --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=.magasin/ci/$@.xml
+PART = COVERAGE_FILE=.magasin/ci/covered/$@ $(BIN)/pytest -n $(PROCESSES) --dist loadfile --reruns 1 --cov --cov-report= --cov-fail-under=0 --junitxml=.magasin/ci/$@.xml
 
 unit: setup ## Tests that need no server, the pages' too
 	@mkdir -p .magasin/ci/covered
