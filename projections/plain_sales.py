@@ -18,8 +18,8 @@ from projections.base import Cells, arrays_of, arrays_sql
 from projections.fold import MOST_CELLS, Put, add_cells
 from projections.tally import CENT, FACT, UNIT, Amount, Tally
 
-UNREADABLE: Final = (psycopg.DataError, psycopg.IntegrityError)
-"""What PostgreSQL says of a line that is none: no number, or nothing where something has to be."""
+UNREADABLE: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.NotSupportedError)
+"""What PostgreSQL says of a line that is none: no number, nothing where something has to be, NaN units."""
 TOGETHER: Final = 16
 """Stores that are sent at once."""
 
