@@ -65,7 +65,7 @@ $(VENV)/load/.installed: requirements-load.lock
 	@$(VENV)/load/bin/python -m pip install $(PIP_OPTIONS) --require-hashes -r requirements-load.lock
 	@touch $@
 
-check: setup ## Style, types, layers, dependencies, secrets, Kong's file
+check: setup ## Style, types, layers, dependencies, secrets, Kong's file; the Dockerfiles where hadolint is there
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -73,6 +73,7 @@ check: setup ## Style, types, layers, dependencies, secrets, Kong's file
 	$(BIN)/deptry .
 	.ci/secrets
 	$(BIN)/python -m magasin.gateway.check
+	@! command -v hadolint >/dev/null || hadolint Dockerfile compose/upkeep/Dockerfile
 	$(BIN)/python -m magasin.web_build check
 
 # Real servers on a shared machine: what fails once is tried once more and named at the end; what fails twice fails.
@@ -113,6 +114,7 @@ scan: setup ## Known faults in what is locked (needs the network), and lists of 
 
 docs: setup ## The API's and the events' documents from the code; the pages of docs/ against the code
 	@mkdir -p .magasin/docs
+	@$(BIN)/python -m magasin.web_build
 	@$(BIN)/python -m magasin.web_document > .magasin/docs/openapi.json
 	@$(BIN)/python -m magasin.web_document events > .magasin/docs/asyncapi.json
 	@cp -R README.md CHANGELOG.md docs .magasin/docs/
