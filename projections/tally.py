@@ -6,7 +6,7 @@ the same tally, so that a figure is defined in one place.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 from sqlalchemy import Table
 
@@ -117,6 +117,6 @@ class OfTallies:
 
 def tallies_of(projection: Projection) -> tuple[Tally, ...]:
     """Those that a projection's cells come from, all of them; none when it has `increments` of its own."""
-    if isinstance(projection, OfTallies) and type(projection).increments is OfTallies.increments:
+    if isinstance(projection, OfTallies) and cast("object", type(projection).increments) is OfTallies.increments:
         return projection.tallies
     return ()
