@@ -105,7 +105,7 @@ e2e: setup gateway ## Tests of the whole system and of its pages in a browser; t
 
 coverage: setup ## What unit, integration and e2e covered together: at least 90 %, with branches
 	@mkdir -p .magasin/ci/coverage
-	@$(BIN)/coverage combine --keep --data-file=.magasin/ci/coverage/data .magasin/ci/covered
+	@$(BIN)/coverage combine --keep --data-file=.magasin/ci/coverage/data .magasin/ci/covered/*
 	@$(BIN)/coverage xml --quiet --fail-under=0 --data-file=.magasin/ci/coverage/data -o .magasin/ci/coverage/coverage.xml
 	$(BIN)/coverage report --data-file=.magasin/ci/coverage/data
 
