@@ -195,7 +195,7 @@ class Run:
     async def _ready(self, supervisor: Supervisor, name: str) -> None:
         await supervisor.ready(name)
         if name in SPOKEN:
-            self._done(f"{SPOKEN[name]} is ready")
+            self._done(f"{SPOKEN[name]}: ready")
 
     async def load_demonstration(self) -> None:
         """Load the demonstration unless it is there. Raises CannotStartError."""
