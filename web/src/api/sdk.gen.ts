@@ -1006,7 +1006,7 @@ export const reportConsolidated = <ThrowOnError extends boolean = true>(options?
  *
  * How much did each store sell on each business day, and of what?
  *
- * Sales, units and revenue of each store and business day, in all and by SKU.
+ * Sales, units and revenue of each store and business day, in all and by SKU: on several lines of a sale it is one sale of it.
  *
  * Grouped by `day`, `business_date`, `week`, `month`, `store`, `store_id`, `category`, `product`, `sku`.
  *
@@ -1028,6 +1028,8 @@ export const reportDailySales = <ThrowOnError extends boolean = true>(options?: 
  * At which hours of its day does each store sell?
  *
  * Sales, units and revenue of each store, business day and hour of the shop's own clock.
+ *
+ * A void undoes the hour of its sale, a refund lowers the hour of its return.
  *
  * Grouped by `day`, `business_date`, `week`, `month`, `hour`, `store`, `store_id`.
  *
