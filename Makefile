@@ -97,7 +97,7 @@ integration: setup gateway ## Tests of the parts against real servers, and of th
 	@$(BIN)/python -m tests.services --prepare
 	$(PART) tests/contract tests/integration
 
-e2e: setup gateway ## Tests of the whole system and of its pages in a browser; three brokers, one of them killed
+e2e: gateway load-tools ## Tests of the whole system and of its pages in a browser; three brokers, one of them killed
 	@mkdir -p .magasin/ci/covered
 	@$(BIN)/python -m magasin.web_build
 	@$(BIN)/python -m tests.services --prepare
