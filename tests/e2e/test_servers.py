@@ -178,9 +178,7 @@ def links(folder: Path) -> set[str]:
 
 
 def test_what_a_killed_supervisor_left_is_ended_and_the_next_start_recovers(home: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.test_servers", str(home)], cwd=ROOT, stdout=subprocess.PIPE
-    ) as supervisor:
+    with subprocess.Popen([sys.executable, "-m", "tests.e2e.test_servers", str(home)], cwd=ROOT, stdout=subprocess.PIPE) as supervisor:
         assert supervisor.stdout
         assert supervisor.stdout.readline() == b"ready\n"
         children = Running.of(home)
