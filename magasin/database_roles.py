@@ -64,7 +64,7 @@ _LETTERS: Final = {"dead_letter": KEEP, "redrive_item": "UPDATE"}
 """What can't be handled is parked; what came of a redriven one is noted."""
 _ASKED: Final = {"job": KEEP, "selection": ADD, "selection_item": ADD, "redrive_item": KEEP, "dead_letter": KEEP, "dead_letter_edit": KEEP}
 _STOCK: Final = {
-    **dict.fromkeys(("store_head", "stock_level", "store", "product", "store_product", "till"), KEEP),
+    **dict.fromkeys(("store_head", "stock_level", "stock_cost", "store", "product", "store_product", "till"), KEEP),
     **dict.fromkeys(("restock", "restock_line", "stock_case"), KEEP),
     **dict.fromkeys(("event_log", "stock_movement", "product_word"), ADD),
 }

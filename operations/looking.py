@@ -20,11 +20,14 @@ from projections import PROJECTIONS, Projection, explanation
 from projections.checkpoint import LIVE, checkpoint
 from projections.facts import Batch
 from schemas.envelope import Recorded
+from stock.costing import added
+from stock.costs import stock_cost
 from stock.refold import Entry, entries
 from stock.rules import Level
 from stock.tables import stock_level, stock_movement
 
 CHUNK_EVENTS: Final = 1_000
+COSTS: Final = stock_cost.name
 Pace = Callable[[], None]
 """Called between chunks, outside of any transaction: it may wait, or raise to end the work."""
 
@@ -117,6 +120,7 @@ class Look:
                 self._chunk(connection, seq, now)
             self._cells(connection)
             self._stock(connection)
+            self._costs(connection)
         return now
 
     def _next(self, goal: Place) -> int:
@@ -139,6 +143,7 @@ class Look:
         last = events[-1].seq
         fresh = [event for event in events if event.seq > self._head]
         self.ledger.expect(list(entries(connection, fresh)))
+        self.tally.expect(COSTS, (((self.store_id, sku), cost) for event in fresh for sku, cost in added(event).items()))
         self.events += len(fresh)
         self._head = max(self._head, last)
         batches: dict[tuple[int, int], Batch] = {}
@@ -181,6 +186,11 @@ class Look:
                 self.ledger.find(sku, there, levels.pop(sku, None))
         for sku, level in levels.items():
             self.ledger.find(sku, iter(()), level)
+
+    def _costs(self, connection: Connection) -> None:
+        if self.tally.takes(COSTS):
+            with connection.execute(_stored(stock_cost, self.store_id)) as rows:
+                self.tally.find(COSTS, ((row[:2], row[2:]) for row in _each(rows)))
 
 
 def _each(rows: CursorResult[Any]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Does what one store keeps equal what its log says: ledger, levels, and the cells of every projection?
+"""Does what one store keeps equal what its log says: ledger, levels, costs, and the cells of every projection?
 
 Two looks. The first adds up both sides and holds neither; where they differ, the second keeps the cells in question and names them. Each
 sees one moment of its own, so what only seemed to differ (a projection was exchanged between two statements) is gone in the second.
@@ -20,6 +20,7 @@ from operations.looking import Gap, Interrupted, Look, Moved, Pace, by_store
 from operations.mismatch import Mismatch, between
 from operations.sketch import Key, Sieve, Sketch
 from projections import PROJECTIONS
+from stock.costs import stock_cost
 
 MOST_SUSPECTS: Final = 16
 """Buckets of one table that the second look keeps, of 1,024: a table that is wrong everywhere is named by its first cells."""
@@ -87,11 +88,10 @@ def _named(engine: Engine, verdict: Verdict, suspects: Mapping[str, Sequence[int
 
 def _differences(sieve: Sieve, ledger: SieveLedger, store_id: str) -> Iterator[Mismatch]:
     yield from ledger.mismatches(store_id)
-    for projection in PROJECTIONS.values():
-        for table in by_store(projection):
-            expected, found = sieve.expected.get(table.fullname, {}), sieve.found.get(table.fullname, {})
-            for key in sorted({*expected, *found}):
-                yield from between((table.fullname, *key), _figures(table, expected, key), _figures(table, found, key))
+    for table in (stock_cost, *(table for projection in PROJECTIONS.values() for table in by_store(projection))):
+        expected, found = sieve.expected.get(table.fullname, {}), sieve.found.get(table.fullname, {})
+        for key in sorted({*expected, *found}):
+            yield from between((table.fullname, *key), _figures(table, expected, key), _figures(table, found, key))
 
 
 def _figures(table: Table, side: Mapping[Key, Sequence[int]], key: Key) -> dict[str, int] | None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 Unit = Literal["count", "units", "money", "days", "percent"]
 AVERAGE_COST_CENTS = "coalesce(own_cost.cost_cents, centre_cost.cost_cents)::numeric / coalesce(own_cost.units, centre_cost.units)"
-"""Of a SKU in a store: that of all its deliveries with a known cost, failing that that of its logistics centre's."""
+"""Of a SKU in a store: the moving average that its deliveries with a known cost left, failing that that of its logistics centre."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +177,12 @@ VALUE = Measure(
     "value",
     "sum(value_cents)",
     "money",
-    "Pour chaque magasin et article, stock × coût moyen, arrondi au cent. Coût moyen : somme de (quantité × coût unitaire) de toutes ses "
-    "livraisons dont le coût est connu, divisée par leurs quantités ; à défaut celui de son centre logistique",
-    "For each store and SKU, on_hand × average cost, rounded to the cent. Average cost: sum of (quantity × unit cost) of all its "
-    "deliveries with a known cost, divided by their quantities; failing that, that of its logistics centre",
+    "Pour chaque magasin et article, stock × coût unitaire moyen pondéré, arrondi au cent. Coût moyen après chaque livraison de coût "
+    "connu : (stock avant × coût moyen avant + quantité × coût unitaire) ÷ (stock avant + quantité), un stock négatif comptant pour zéro ; "
+    "à défaut, celui de son centre logistique",
+    "For each store and SKU, on_hand × moving average cost, rounded to the cent. Average after each delivery of known cost: (on_hand "
+    "before × average before + quantity × unit cost) ÷ (on_hand before + quantity), where negative stock counts as none; failing that, "
+    "that of its logistics centre",
     "Valeur",
     "Value",
 )

@@ -37,12 +37,18 @@ class StockValuation(Projection):
     beside = ("name.fr", "name.en")
 
     def increments(self, events: Sequence[Recorded]) -> Mapping[Table, Cells]:
-        """Units and cost of every delivery line whose cost is known: sums, so that the order of arrival doesn't matter."""
+        """Units and cost of every delivery line whose cost is known, less what no longer counted when it was recorded.
+
+        That is what the stock writer told: the units that had left by then, and what they had cost by the average of that moment. What is
+        left, cents by units, is the moving average. A delivery that was recorded before the writer told it only adds.
+        """
         cells: Cells = {}
         for event in recorded(events, "delivery.received"):
             for line in event.data["lines"]:
                 if line.get("unit_cost") is not None:
                     bump(cells, (event.store_id, line["sku"]), line["quantity"], line["quantity"] * cents(line["unit_cost"]))
+            for sku, gone in (event.effect or {}).get("left", {}).items():
+                bump(cells, (event.store_id, sku), -gone["units"], -gone["cents"])
         return {store_sku: cells}
 
     def dimensions(self) -> list[str]:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from events.cases import CaseKind
 from events.fields import Sku
 from schemas.envelope import Outcome, instant_text
+from stock.costing import Cost
 from stock.counting import USUAL, Tolerance
 from stock.restock import Restock
 from stock.rules import Level, Movement
@@ -124,7 +125,7 @@ class Book:
     `later_deltas` has, for each (store, SKU, instant) that the batch counts, the units that the ledger moved after it. `moved` has
     what the batch itself moves: (the event that wrote it, the movement) by store and SKU. `numbers` has the sale that bears a number
     of a till (store, till, number), None when it can't be found any more; `settlements` the cases that the batch speaks of, by store;
-    `restocks` the restocks that it speaks of, or begins.
+    `restocks` the restocks that it speaks of, or begins; `costs` what is known of the costs of what it delivers.
     """
 
     shops: dict[str, Shop]
@@ -137,6 +138,7 @@ class Book:
     settlements: dict[tuple[str, UUID], Settlement | None] = field(default_factory=dict)
     tolerance: Tolerance = USUAL
     restocks: dict[UUID, Restock] = field(default_factory=dict)
+    costs: dict[tuple[str, str], Cost] = field(default_factory=dict)
 
     def level(self, store_id: str, sku: str) -> Level:
         """The level of a SKU in a store; nothing at all is a level of 0."""

@@ -7,7 +7,6 @@ before their sale: they wait in the book, and the sale settles them when it come
 
 from collections import Counter
 from datetime import date, datetime
-from decimal import Decimal
 from functools import singledispatch
 from typing import Any
 from uuid import UUID
@@ -19,6 +18,7 @@ from events.sales import SaleLine, SaleRecorded, SaleReturned, SaleVoided
 from events.stock import DeliveryReceived, StockAdjusted, StockCounted
 from schemas.envelope import Accepted, instant_text
 from stock.book import Book, Case, Decision, Sale, Shop, SoldLine, Unpriced
+from stock.costing import Cost, averaged, bought, effect_of, in_cents
 from stock.counting import Found, findings
 from stock.moves import moves, undone
 from stock.numbering import same_number
@@ -89,7 +89,7 @@ def return_goods(event: SaleReturned, head: Accepted, book: Book) -> Decision:
     for sku, quantity in wanted.items():
         sale.returned[sku] += quantity
     lines: list[dict[str, Any]] = [
-        {"sku": line.sku, "quantity": line.quantity, "refund_cents": None if line.refund is None else cents(line.refund)}
+        {"sku": line.sku, "quantity": line.quantity, "refund_cents": None if line.refund is None else in_cents(line.refund)}
         for line in event.lines
     ]
     if sale.lines is None:
@@ -109,9 +109,12 @@ def adjust_stock(event: StockAdjusted, head: Accepted, book: Book) -> Decision:
 
 @decide.register
 def receive_delivery(event: DeliveryReceived, head: Accepted, book: Book) -> Decision:
-    """Goods arrived."""
-    del book
-    return Decision(movements=moves(event, head))
+    """Goods arrived. What of the deliveries before them has left the shelf no longer counts in what a unit costs."""
+    left: dict[Sku, Cost] = {}
+    for sku, paid in bought(event.lines).items():
+        cell = (head.store_id, sku)
+        book.costs[cell], left[sku] = averaged(book.costs.get(cell), book.level(*cell).on_hand, paid)
+    return Decision(movements=moves(event, head), effect=effect_of(left))
 
 
 @decide.register
@@ -143,14 +146,9 @@ def stock_product(event: ProductStocked, head: Accepted, book: Book) -> Decision
     return NOTHING_TO_DO
 
 
-def cents(amount: Decimal) -> int:
-    """An exact amount with two decimals in hundredths."""
-    return int(amount.scaleb(2))
-
-
 def sold_lines(lines: tuple[SaleLine, ...]) -> list[SoldLine]:
     """The lines of a sale with what was paid for each, in cents."""
-    return [SoldLine(line.sku, line.quantity, cents(line.total)) for line in lines]
+    return [SoldLine(line.sku, line.quantity, in_cents(line.total)) for line in lines]
 
 
 def _clock(head: Accepted, book: Book) -> tuple[datetime, date]:

@@ -26,6 +26,7 @@ from stock.book import Book, Case, Decision, Shop, case_id_of
 from stock.cases import Cases
 from stock.cells import Cells, cells_statement, fill_cells
 from stock.chapter import Chapter, Incoming
+from stock.costs import Costs
 from stock.counted import Counted
 from stock.counting import USUAL, Tolerance
 from stock.decide import decide
@@ -35,7 +36,7 @@ from stock.tills import Tills
 WRITER = "/stock-writer"
 FORBIDDEN_FROM_OUTSIDE = frozenset({CaseOpened.type})
 NOWHERE = Shop(zone=ZoneInfo("UTC"))
-CHAPTERS: tuple[Chapter, ...] = (Assortment(), Cells(), Counted(), Restocks(), RestockLines(), Tills(), Cases())
+CHAPTERS: tuple[Chapter, ...] = (Assortment(), Cells(), Costs(), Counted(), Restocks(), RestockLines(), Tills(), Cases())
 
 
 class UnknownStore(LookupError):

@@ -24,8 +24,8 @@ from tests.telling import SHOP, delivered, keep, log_of, open_shops, sale, told
 DAILY = "daily-sales"
 CELLS = [table for projection in PROJECTIONS.values() for table in projection.tables]
 OF_THE_STOCK = {
-    "event_log", "store_head", "stock_level", "stock_movement", "stock_case", "store", "product", "product_word", "store_product",
-    "restock", "restock_line", "till",
+    "event_log", "store_head", "stock_level", "stock_cost", "stock_movement", "stock_case", "store", "product", "product_word",
+    "store_product", "restock", "restock_line", "till",
 }  # fmt: skip
 
 

@@ -54,6 +54,13 @@ class Sold(NamedTuple):
     cents: int
 
 
+class Cost(NamedTuple):
+    """So many units that cost so many cents together."""
+
+    units: int
+    cents: int
+
+
 @dataclass
 class Chain:
     """What was told, twice: as facts to record, and as plain lines to add up."""
@@ -61,7 +68,7 @@ class Chain:
     facts: list[Accepted] = field(default_factory=list)
     lines: list[Sold] = field(default_factory=list)
     adjusted: list[tuple[str, date, str, str, int]] = field(default_factory=list)
-    delivered: list[tuple[str, str, int, int | None]] = field(default_factory=list)
+    costs: dict[tuple[str, str], Cost] = field(default_factory=dict)
     moved: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     reorder: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -121,7 +128,6 @@ def a_change(chain: Chain, rng: random.Random) -> None:
     else:
         units, cost = rng.randint(1, 200), rng.choice([None, rng.randint(20, 400)])
         chain.tell(delivered((sku, units) if cost is None else (sku, units, f"{cost / 100:.2f}")), store, at)
-        chain.delivered.append((store, sku, units, cost))
         chain.moved[store, sku] += units
 
 
@@ -166,7 +172,42 @@ def chain(engine: Engine) -> Chain:
         if start % 80 == 0:
             Projector(engine, NOBODY).catch_up()
     Projector(engine, NOBODY).catch_up()
+    chain.costs = moving_averages(chain.facts)
     return chain
+
+
+def moving_averages(facts: Iterable[Accepted]) -> dict[tuple[str, str], Cost]:
+    """What the units of each shelf cost after its last delivery, when the facts are recorded in this order."""
+    held, known = defaultdict[tuple[str, str], int](int), dict[tuple[str, str], Cost]()
+    sold, undone = dict[str, Sequence[Any]](), set[str]()
+    for fact in facts:
+        lines = fact.data.get("lines", ())
+        match fact.type:
+            case "sale.recorded":
+                sold[str(fact.event_id)] = lines
+                moved = [] if str(fact.event_id) in undone else [(line["sku"], -line["quantity"]) for line in lines]
+            case "sale.voided":
+                undone.add(fact.data["sale_id"])
+                moved = [(line["sku"], line["quantity"]) for line in sold.get(fact.data["sale_id"], ())]
+            case "sale.returned":
+                moved = [(line["sku"], line["quantity"]) for line in lines if line["condition"] == "resellable"]
+            case "stock.adjusted":
+                moved = [(line["sku"], line["delta"]) for line in lines]
+            case _:
+                (line,) = lines
+                moved, shelf = [(line["sku"], line["quantity"])], (fact.store_id, line["sku"])
+                if "unit_cost" in line:
+                    known[shelf] = averaged(known.get(shelf), held[shelf], line["quantity"], int(Decimal(line["unit_cost"]) * 100))
+        for sku, units in moved:
+            held[fact.store_id, sku] += units
+    return known
+
+
+def averaged(before: Cost | None, held: int, units: int, cents: int) -> Cost:
+    if before is None:
+        return Cost(units, units * cents)
+    left = max(0, held)
+    return Cost(left + units, whole_cents(Decimal(left * before.cents) / before.units) + units * cents)
 
 
 # What a row is named by, from a line; and the order of the dimensions in every answer.
@@ -352,11 +393,8 @@ async def test_performance_is_compared_with_as_many_days_before(engine: Engine, 
 
 def cost_of(chain: Chain, store: str, sku: str) -> Decimal | None:
     """Average cost in cents: of the store's own deliveries, else of its centre's."""
-    for place in (store, CENTRE):
-        known = [(units, cost) for where, what, units, cost in chain.delivered if (where, what) == (place, sku) and cost is not None]
-        if known:
-            return Decimal(sum(units * cost for units, cost in known)) / sum(units for units, _ in known)
-    return None
+    known = chain.costs.get((store, sku)) or chain.costs.get((CENTRE, sku))
+    return None if known is None else Decimal(known.cents) / known.units
 
 
 def whole_cents(amount: Decimal) -> int:
@@ -552,6 +590,5 @@ async def test_what_happens_after_the_shelves_were_counted_is_in_the_next_answer
         keep(engine, told(delivered(("apple", 5)), store_id="north", at=NOON + timedelta(days=20)))
         after = (await read(client, "reports/stock-valuation", store="north"))["items"][0]
     chain.moved["north", "apple"] += 5
-    chain.delivered.append(("north", "apple", 5, None))
     assert after["on_hand"] == before["on_hand"] + 5
     assert after == {"store_id": "north", **shelves(chain, cells_of(chain, "north"))}

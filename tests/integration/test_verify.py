@@ -96,6 +96,19 @@ def test_a_tampered_level_is_named_with_what_the_log_says(branch: Branch) -> Non
     assert looked_at(branch).mismatches == [Mismatch(f"stock_level/{branch.store_id}/apple/on_hand", right, right + 1)]
 
 
+def test_a_tampered_cost_is_named_with_what_the_log_says(branch: Branch) -> None:
+    branch.keep(delivered(("apple", 6, "1.00")))
+    project(branch)
+    assert looked_at(branch).count == 0
+    assert tamper(branch, "UPDATE stock_cost SET cost_cents = cost_cents + 1 WHERE store_id = :store_id AND sku = 'apple'") == 1
+    with branch.engine.connect() as connection:
+        wrong = connection.scalar(text("SELECT cost_cents FROM stock_cost WHERE store_id = :store_id"), {"store_id": branch.store_id})
+    place = f"stock_cost/{branch.store_id}/apple"
+    assert looked_at(branch).mismatches == [Mismatch(f"{place}/cost_cents", wrong - 1, wrong)]
+    tamper(branch, "DELETE FROM stock_cost WHERE store_id = :store_id")
+    assert {f"{place}/units", f"{place}/cost_cents"} == set(places(looked_at(branch)))
+
+
 def test_a_level_that_is_gone_is_named(branch: Branch) -> None:
     tamper(branch, "DELETE FROM stock_level WHERE store_id = :store_id AND sku = 'pear'")
     assert f"stock_level/{branch.store_id}/pear/on_hand" in places(looked_at(branch))

@@ -22,7 +22,8 @@ from events.sales import SaleLine, SaleRecorded
 from projections.facts import SaleFact, sale_facts
 from stock import decide_cases
 from stock.book import Book, Decision, Shop
-from stock.decide import NoRule, cents, decide, sold_lines
+from stock.costing import in_cents
+from stock.decide import NoRule, decide, sold_lines
 from stock.rules import Level, Movement
 from tests.telling import NOON, SHOP, adjusted, counted, delivered, logged, minutes, product, returned, sale, shop, told, void
 
@@ -348,5 +349,5 @@ def test_without_a_void_only_what_exceeds_the_sale_is_a_case_in_any_order(order:
 
 
 def test_money_is_exact_in_cents() -> None:
-    assert cents(Decimal("12.50")) == 1250
+    assert in_cents(Decimal("12.50")) == 1250
     assert [line.total_cents for line in sold_lines(sale(("apple", 3, "0.10"), ("pear", 1)).lines)] == [30, 250]
