@@ -25,6 +25,7 @@ from stock.tables import store
 NAME = re.compile(STORE_ID)
 PATIENCE_SECONDS = 2.0
 LOOK_SECONDS = 0.05
+AGAIN_SECONDS = 0.25
 log = structlog.get_logger(__name__)
 
 
@@ -57,21 +58,31 @@ class Known:
             self._stores.add(store_id)
 
     async def sale(self, store_id: str, sale_id: UUID) -> None:
-        """Raise Problem unknown_sale unless the store's log has the sale, or it was accepted lately. Unsure, it is taken for known."""
+        """Raise Problem unknown_sale unless the store's log has the sale, or it was accepted lately. Unsure, it is taken for known.
+
+        When Redis kept another process waiting, that one accepted without telling it: a sale that nobody knows is looked for again, until
+        it should have come through.
+        """
+        ends = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        try:
+            while (known := await self._knows_sale(store_id, sale_id)) is not True:
+                if known is False or asyncio.get_running_loop().time() >= ends:
+                    raise Problem("unknown_sale")
+                await asyncio.sleep(AGAIN_SECONDS)
+        except Unsure:
+            return
+
+    async def _knows_sale(self, store_id: str, sale_id: UUID) -> bool | None:
+        """Whether the id is a sale of that store; None when nobody knows the id. Raises Unsure while the database or Redis is away."""
         try:
             recorded = await asyncio.to_thread(self._has_sale, store_id, sale_id)
         except SQLAlchemyError as error:
             if not is_transient(error):
                 raise
-            return
-        if recorded is None:
-            try:
-                seen = await self._memory.recall(sale_id)
-            except Unsure:
-                return
-            recorded = seen == (SaleRecorded.type, store_id)
-        if not recorded:
-            raise Problem("unknown_sale")
+            raise Unsure from error
+        if recorded is None and (seen := await self._memory.recall(sale_id)) is not None:
+            return seen == (SaleRecorded.type, store_id)
+        return recorded
 
     async def restock(self, who: Principal, restock_id: UUID) -> Mapping[str, Any]:
         """A restock with its lines. Raises Problem unknown_restock when there is none, or none that concerns a store of the caller.
