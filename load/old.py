@@ -51,7 +51,7 @@ def _orders(cells: Sequence[Cell]) -> str:
 
 def _failed(cells: Sequence[Cell]) -> str:
     requests, errors = sum(cell.told.requests for cell in cells), sum(cell.told.errors for cell in cells)
-    return f"{errors / requests * 100:.2f} % ({errors:,} of {requests:,})" if requests else NONE
+    return f"{errors:,} of {requests:,} ({errors / requests * 100:.3g} %)" if requests else NONE
 
 
 def _lost(cells: Sequence[Cell]) -> str:

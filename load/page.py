@@ -29,11 +29,16 @@ def _header(found: Found) -> str:
     early = f'<p class="warning">Ended early: {escape(found.ended_early)}.</p>' if found.ended_early else ""
     return (
         "<header><p class='brand'>Magasin</p><h1>Load test</h1>"
-        f"<p>{escape(found.when)} · {escape(found.system)} · {escape(found.machine)} · {found.seconds} s a cell · "
+        f"<p>{escape(_instant(found.when))} · {escape(found.system)} · {escape(found.machine)} · {found.seconds} s a cell · "
         f"{len(found.cells)} of {found.planned} cells</p>"
         "<p>70 % sales; returns, restocks (asked, granted, shipped, received), searches and reports. Every answer from 400 on is an error. "
         f"Locust, the system and its servers share the machine; meanwhile {_load(found)} processes wanted a core.</p>{early}</header>"
     )
+
+
+def _instant(when: str) -> str:
+    """ISO's form, as people read it."""
+    return when.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _load(found: Found) -> str:
