@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, select
 
 from api.problems import Problem
-from api.security import Guard
+from api.security import CASHIER, Guard
 from api.tokens import Principal
 from infra import event_log
 from infra.dead_letters import dead_letter
@@ -19,6 +19,8 @@ from projections.checkpoint import LIVE, checkpoint
 from schemas.envelope import CATALOGUE_STREAM, Recorded
 
 router = APIRouter(prefix="/api/v2", tags=["events"])
+NOT_FOR_TILLS = frozenset({"variances", "left"})
+"""Members of an effect that a cashier isn't told: what a blind count should have found, and what goods had cost."""
 
 
 @router.get("/events/{event_id}", summary="Sort d'un événement / What became of an event")
@@ -31,6 +33,8 @@ async def show_event(request: Request, event_id: UUID, who: Annotated[Principal,
         found = await _accepted(memory, event_id)
     if found is None or (found["store_id"] not in {None, CATALOGUE_STREAM} and not who.may_see(found["store_id"])):
         raise Problem("unknown_event")
+    if who.role == CASHIER and found.get("effect"):
+        found["effect"] = {name: told for name, told in found["effect"].items() if name not in NOT_FOR_TILLS} or None
     return Response(to_json(found), media_type="application/json", headers={"Cache-Control": "private, no-cache"})
 
 

@@ -65,6 +65,7 @@ Index("ix_event_log_subject", event_log.c.subject, postgresql_where=event_log.c.
 Index("ix_event_log_days", event_log.c.store_id, event_log.c.business_date, event_log.c.local_at, event_log.c.event_id)
 Index("ix_event_log_cases", event_log.c.store_id, event_log.c.seq, postgresql_where=text("type = 'case.opened'"))
 Index("ix_event_log_counts", event_log.c.store_id, event_log.c.seq, postgresql_where=text("type = 'stock.counted'"))
+Index("ix_event_log_variances", event_log.c.store_id, event_log.c.seq, postgresql_where=text("effect ? 'variances'"))
 
 
 class Stretch(NamedTuple):

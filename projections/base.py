@@ -47,12 +47,14 @@ _FINER: Final = "finer"
 class Projection(CellReport):
     """A report of cells that it keeps itself. `also_follows` are other projections whose cells it reads.
 
-    `event_types` are those that its cells come from (None: all); the projector and a rebuild give it no others.
+    `event_types` are those that its cells come from (None: all); the projector and a rebuild give it no others. `plain_sales` False: of
+    sales it takes what their effects tell, of whatever day, so a rebuild reads no others of them.
     """
 
     follows: ClassVar[tuple[str, ...]] = ()
     also_follows: ClassVar[tuple[str, ...]] = ()
     event_types: ClassVar[frozenset[str] | None] = None
+    plain_sales: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         """Register the projection. Raises TypeError when its name is taken."""

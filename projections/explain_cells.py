@@ -1,9 +1,9 @@
 """Which events make a figure that cells add up to, and what do they come to?
 
-The log is read anew: the events of the figure's business days, what was told about those (the void of a sale, whenever it came) and what
-those are about (a sale that came after its return and told its price). Each event goes alone through the projection's own `increments`;
-what it adds to the cells asked for is its part of the figure. The stored cells serve for `reported` and for nothing else, and the log is
-read as far as the projection has come, so that the two must agree however far behind it is.
+The log is read anew: the events of the figure's business days, what was told about those (the void of a sale, whenever it came), what
+those are about (a sale that came after its return and told its price), and what came too late for a count of those days. Each event goes
+alone through the projection's own `increments`; what it adds to the cells asked for is its part of the figure. The stored cells serve for
+`reported` and for nothing else, and the log is read as far as the projection has come, so that the two must agree however far behind it is.
 """
 
 import re
@@ -55,6 +55,15 @@ _CANDIDATES = text("""
         SELECT e.store_id, e.seq
         FROM day JOIN event_log e ON e.event_id = day.subject AND e.store_id = day.store_id
         JOIN place ON place.store_id = e.store_id AND e.seq <= place.seq
+        UNION
+        SELECT e.store_id, e.seq
+        FROM place JOIN event_log e ON e.store_id = place.store_id AND e.seq <= place.seq
+        WHERE CAST(:of_counts AS boolean) AND e.effect ? 'variances' AND EXISTS (
+            SELECT FROM jsonb_each(e.effect -> 'variances') AS told
+            WHERE (CAST(:since AS date) IS NULL OR CAST(told.value ->> 'day' AS date) >= CAST(:since AS date))
+              AND (CAST(:through AS date) IS NULL OR CAST(told.value ->> 'day' AS date) <= CAST(:through AS date))
+              AND (CAST(:sku AS text) IS NULL OR told.key = :sku)
+        )
     ) AS found
     ORDER BY store_id, seq LIMIT :most
 """)
@@ -182,6 +191,8 @@ def candidates(connection: Connection, projection: str, question: Question) -> S
             "since": question.since,
             "through": question.through,
             "mark": None if question.sku is None else f'"{question.sku}"',
+            "sku": question.sku,
+            "of_counts": not PROJECTIONS[projection].plain_sales,
             "most": explanation.MOST_EVENTS + 1,
         },
     )

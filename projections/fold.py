@@ -43,7 +43,7 @@ def fold(connection: Connection, projection: Projection, wanted: Sequence[Stretc
     """Hand on what these stretches add, at most one of each store. `plain_sales` False: those are somebody else's work."""
     work = _Fold(projection, put)
     # Events of other types aren't read, so that the places come from what was asked for: the log has no gaps.
-    events = event_log.stretches(connection, wanted, projection.event_types, plain_sales=plain_sales)
+    events = event_log.stretches(connection, wanted, projection.event_types, plain_sales=plain_sales and projection.plain_sales)
     with ThreadPoolExecutor(1, thread_name_prefix="log") as reader:
         coming = reader.submit(next, events, None)
         while (batch := coming.result()) is not None:

@@ -231,8 +231,10 @@ LOST_UNITS = Measure(
     "lost_units",
     "sum(lost_units)",
     "units",
-    "Articles ôtés du stock par ajustement, ou perdus en chemin par un réapprovisionnement",
-    "Units that adjustments took off stock, or that a restock lost on its way",
+    "Articles ôtés du stock par ajustement, perdus en chemin par un réapprovisionnement, ou manquants à l'inventaire ; ce qui est arrivé "
+    "trop tard pour un inventaire et l'explique compte à part, au jour de l'inventaire",
+    "Units that adjustments took off stock, that a restock lost on its way, or that a count missed; what came too late for a count and "
+    "explains it is counted apart, on the day of the count",
     "Articles perdus",
     "Units lost",
 )
@@ -240,8 +242,10 @@ FOUND_UNITS = Measure(
     "found_units",
     "sum(found_units)",
     "units",
-    "Articles ajoutés au stock par ajustement",
-    "Units that adjustments added to stock",
+    "Articles ajoutés au stock par ajustement, ou en trop à l'inventaire ; ce qui explique après coup un manquant compte à part, au jour "
+    "de l'inventaire",
+    "Units that adjustments added to stock, or that a count found too many; what explains missing ones later is counted apart, on the day "
+    "of the count",
     "Articles retrouvés",
     "Units found",
 )

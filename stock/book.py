@@ -6,7 +6,7 @@ the batch are decided one after the other, and knows no database.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
@@ -19,6 +19,7 @@ from stock.costing import Cost
 from stock.counting import USUAL, Tolerance
 from stock.restock import Restock
 from stock.rules import Level, Movement
+from stock.variances import Variances
 
 CASES = UUID("6a0c1d0e-6f0f-5d3b-9a44-8a2f0b7f3c11")
 
@@ -103,6 +104,10 @@ class Decision:
     effect: dict[str, Any] | None = None
     cases: tuple[Case, ...] = ()
 
+    def saying(self, more: Mapping[str, Any] | None) -> "Decision":
+        """The same with more in its effect."""
+        return replace(self, effect={**(self.effect or {}), **more}) if more else self
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -125,7 +130,8 @@ class Book:
     `later_deltas` has, for each (store, SKU, instant) that the batch counts, the units that the ledger moved after it. `moved` has
     what the batch itself moves: (the event that wrote it, the movement) by store and SKU. `numbers` has the sale that bears a number
     of a till (store, till, number), None when it can't be found any more; `settlements` the cases that the batch speaks of, by store;
-    `restocks` the restocks that it speaks of, or begins; `costs` what is known of the costs of what it delivers.
+    `restocks` the restocks that it speaks of, or begins; `costs` what is known of the costs of what it delivers;
+    `variances` what its counts, and what it brings too late for a count, have to say.
     """
 
     shops: dict[str, Shop]
@@ -139,6 +145,7 @@ class Book:
     tolerance: Tolerance = USUAL
     restocks: dict[UUID, Restock] = field(default_factory=dict)
     costs: dict[tuple[str, str], Cost] = field(default_factory=dict)
+    variances: Variances = field(default_factory=Variances)
 
     def level(self, store_id: str, sku: str) -> Level:
         """The level of a SKU in a store; nothing at all is a level of 0."""
@@ -153,8 +160,11 @@ class Book:
         changes: dict[Sku, tuple[int, int]] = {}
         for movement in movements:
             cell = (store_id, movement.sku)
-            before = self.level(*cell)
+            known = self.levels.get(cell)
+            before = known or Level()
             after = self.levels[cell] = self._after(cell, before, movement)
+            if after is before or movement.counted is not None:
+                self.variances.note(cell, writer, known, after, movement)
             self.moved.setdefault(cell, []).append((writer, movement))
             first, _ = changes.get(movement.sku, (before.on_hand, 0))
             changes[movement.sku] = (first, after.on_hand)

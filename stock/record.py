@@ -30,6 +30,7 @@ from stock.costs import Costs
 from stock.counted import Counted
 from stock.counting import USUAL, Tolerance
 from stock.decide import decide
+from stock.explained import effects
 from stock.restocks import RestockLines, Restocks
 from stock.tills import Tills
 
@@ -67,9 +68,8 @@ def check(head: Accepted) -> Incoming:
         message = f"{head.type} is made by the stock writer alone"
         raise NotAllowed(message)
     event = event_type(head.type, head.version).model_validate(head.data)
-    # Whatever a foreign publisher writes there.
     subject = _subject(event, head.event_id)
-    if head.subject != subject:
+    if head.subject != subject:  # whatever a foreign publisher writes there
         head = replace(head, subject=subject)
     return Incoming(head, event)
 
@@ -93,6 +93,9 @@ def record(
     read.book.tolerance = tolerance
     result, fresh, reused = _sort_out(batch, read.known)
     decided = [_settle(each, read.book) for each in fresh]
+    if read.book.variances:
+        more = effects(connection, read.book)
+        decided = [replace(each, decision=each.decision.saying(more.get(each.incoming.head.event_id))) for each in decided]
     _write(connection, read, decided, reused=reused, now=now, result=result, commit=commit)
     return result
 

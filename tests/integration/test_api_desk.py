@@ -156,7 +156,9 @@ def test_a_cashier_counts_blindly_or_not_at_all(shop: Shop, system: System) -> N
     assert answer.status_code == 201
     path = f"{shop.path}/stock-counts/{answer.json()['event_id']}"
     assert cashier.get(path).json()["lines"][0].keys() == {"sku", "name", "counted", "counted_at"}
-    assert cashier.get(f"/api/v2/events/{answer.json()['event_id']}").json()["effect"] is None
+    event = f"/api/v2/events/{answer.json()['event_id']}"
+    assert cashier.get(event).json()["effect"] is None
+    assert shop.http.get(event).json()["effect"]["variances"][article]["units"] == -6
     assert shop.http.get(path).json()["lines"][0]["variance"] == -6
     sheets = [client.get(f"{shop.path}/count-sheet", params=asked) for client in (cashier, shop.http) for asked in ({}, {"blind": "true"})]
     assert [[row.get("expected") for row in sheet.json()["items"]] for sheet in sheets] == [[None], [None], [3], [None]]

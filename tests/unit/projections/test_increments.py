@@ -79,6 +79,21 @@ def test_what_a_restock_loses_on_its_way_is_shrinkage_of_who_receives_and_comes_
     }
 
 
+def test_what_a_count_missed_and_what_explains_it_later_are_shrinkage_of_the_day_of_the_count() -> None:
+    def of(reason: str, **units: int) -> dict[str, Any]:
+        return {"variances": {sku: {"units": each, "day": LATER.date().isoformat(), "reason": reason} for sku, each in units.items()}}
+
+    count = recorded(counted(("apple", 1), ("pear", 9), ("plum", 0)), of("stock_count", apple=-3, pear=2, plum=0))
+    opening = recorded(counted(("fig", 7)), of("opening_stock", fig=7))
+    late = recorded(sale(("apple", 2), ("pear", 1)), of("explained_later", apple=2, pear=1))
+    assert Shrinkage().increments([count, opening, late, recorded(sale(("apple", 4)))])[reason_day] == {
+        (SHOP, LATER.date(), "apple", "stock_count"): [3, 0],
+        (SHOP, LATER.date(), "pear", "stock_count"): [0, 2],
+        (SHOP, LATER.date(), "apple", "explained_later"): [0, 2],
+        (SHOP, LATER.date(), "pear", "explained_later"): [0, 1],
+    }
+
+
 def test_a_sale_counts_on_its_day_and_once_for_each_sku_however_many_lines_it_has() -> None:
     sold = recorded(sale(("apple", 2, "1.50"), ("apple", 1, "1.50"), ("pear", 1, "0.99")))
     assert daily(sold) == {(DAY.date(),): [1, 4, 0, 549]}
