@@ -3,10 +3,12 @@
 A job in four phases. Fold the log into a build of its own, slice by slice; make each table of what was folded; follow what was recorded
 meanwhile; compare with the live build, both at the same place of every store's log. Then it is `ready`, and waits for somebody to promote
 it (see `swap`). Every phase moves on in transactions that carry the job's place along, and the build's own checkpoints say what is in it.
+While nobody sells, half of each slice is folded in a second session; its cells and its stores' checkpoints are a transaction of their own.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -15,15 +17,16 @@ from sys import modules
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, QueuePool, text
 
+from infra.event_log import Stretch
 from operations import job
 from operations.deed import Refused, done
 from operations.diff import diff
 from operations.job import Job, Order, Overtaken, Stride
 from projections import PROJECTIONS, generations
 from projections.base import Projection
-from projections.shadow import Place, Shadow, in_order
+from projections.shadow import Place, Shadow, halves, in_order, slice_of
 
 KIND: Final = "rebuild"
 STRIDE_EVENTS: Final = 20_000
@@ -54,6 +57,11 @@ _LONG: Final = tuple(
 # Two builds have the same key, in whose order a build's rows even lie: going through both at once needs no memory, and a third less time.
 _SIDE_BY_SIDE = text("SET LOCAL enable_hashjoin = off")
 _TURN = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+# The second session of a process that was killed may still be at work on stores whose places are about to be read.
+_NOBODY_BESIDE = text("SELECT pg_advisory_lock(hashtextextended(:key, 0)), pg_advisory_unlock(hashtextextended(:key, 0))")
+_END_WITH_US = text("SET LOCAL client_connection_check_interval = '1s'")
+SPARE: Final = 2
+"""So many connections of the pool have to be free for a second session: one stays for others."""
 _ONE_MOMENT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
@@ -90,7 +98,7 @@ class Rebuild:
     def move(self, found: Job, most: int) -> Stride:
         """The same, in this thread."""
         with self._engine.begin() as connection:
-            at = _At.of(found)
+            at = _At(found, shadow_of(found), self._engine)
             if at.phase == "follow":
                 connection.execute(_ONE_MOMENT)
             _alone(connection, found)
@@ -105,10 +113,7 @@ class _At:
 
     job: Job
     shadow: Shadow
-
-    @classmethod
-    def of(cls, found: Job) -> "_At":
-        return cls(found, shadow_of(found))
+    engine: Engine
 
     @property
     def phase(self) -> str:
@@ -168,8 +173,10 @@ def _make_room(connection: Connection, projection: Projection) -> None:
     if building is None:
         return
     other = None if building.job_id is None else job.find(connection, building.job_id)
-    if other is not None and other.state != "cancelled":
-        raise Refused("rebuild_running", rebuild=str(other.id), state=other.state)
+    if other is not None:
+        if other.state != "cancelled":
+            raise Refused("rebuild_running", rebuild=str(other.id), state=other.state)
+        wait_for_step(connection, other.id)
     generations.drop(connection, projection, building.number)
 
 
@@ -186,10 +193,15 @@ def _begun(connection: Connection, projection: Projection, job_id: UUID) -> dict
 
 def _alone(connection: Connection, found: Job) -> None:
     """Wait for whoever else is at this step. Raises Overtaken when it was done, or the job given up, meanwhile."""
-    connection.execute(_TURN, {"key": f"step of {found.id}"})
+    wait_for_step(connection, found.id)
     now = job.find(connection, found.id)
     if now is None or now.step != found.step or now.state not in {"running", "paused"}:
         raise Overtaken(f"rebuild {found.id} after step {found.step}")
+
+
+def wait_for_step(connection: Connection, job_id: UUID) -> None:
+    """Wait until nobody is at a step of this rebuild; nobody begins one before this transaction ends."""
+    connection.execute(_TURN, {"key": f"step of {job_id}"})
 
 
 def _start_over(connection: Connection, at: _At) -> Stride:
@@ -209,11 +221,38 @@ def _start_over(connection: Connection, at: _At) -> Stride:
 
 def _fold(connection: Connection, at: _At, most: int) -> Stride:
     """Fold a slice. The last few events of a shop that sells all the time are left to those who follow."""
+    connection.execute(_NOBODY_BESIDE, {"key": _beside(at)})
     places = at.shadow.places(connection)
-    events = at.shadow.fold(connection, places, most)
+    heads = sum(each.head for each in places)
+    second, first = halves(slice_of(places, most))
+    # Both processors are the rebuild's while no log grows; as soon as one does, one of them is the shops'.
+    if second and heads == at.job.place.get("heads") and at.job.max_per_second is None and _has_room(at.engine):
+        with ThreadPoolExecutor(1, thread_name_prefix="rebuild") as helper:
+            folding = helper.submit(_fold_beside, at, second)
+            events = at.shadow.fold(connection, first)
+            events += folding.result()
+    else:
+        events = at.shadow.fold(connection, [*second, *first])
     lacking = [each for each in at.shadow.places(connection) if each.missing]
     few = sum(each.missing for each in lacking) <= NEAR_EVENTS and all(each.seq for each in lacking)
-    return at.moved(events, places, **({"phase": "finish"} if few else {}))
+    return at.moved(events, places, heads=heads, **({"phase": "finish"} if few else {}))
+
+
+def _fold_beside(at: _At, wanted: Sequence[Stretch]) -> int:
+    """Fold these stores in a session of its own; how many events. What is committed counts, whatever becomes of the step."""
+    with at.engine.begin() as connection:
+        connection.execute(_END_WITH_US)
+        connection.execute(_TURN, {"key": _beside(at)})
+        return at.shadow.fold(connection, wanted)
+
+
+def _beside(at: _At) -> str:
+    return f"beside {at.job.id}"
+
+
+def _has_room(engine: Engine) -> bool:
+    pool = engine.pool
+    return isinstance(pool, QueuePool) and pool.size() - pool.checkedout() >= SPARE
 
 
 def _finish(connection: Connection, at: _At, _: int) -> Stride:

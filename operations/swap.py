@@ -18,7 +18,7 @@ from operations import job, job_orders
 from operations.deed import Refused, done
 from operations.job import Job, State
 from operations.job_orders import Rule
-from operations.rebuild import FOLLOWED_EVENTS, KIND, NEAR_EVENTS, code_of, shadow_of
+from operations.rebuild import FOLLOWED_EVENTS, KIND, NEAR_EVENTS, code_of, shadow_of, wait_for_step
 from projections import checkpoint, generations
 from projections.generations import OutdatedBuild
 from projections.shadow import Shadow
@@ -60,6 +60,7 @@ def cancel(engine: Engine, job_id: UUID, *, by: str, reason: str | None) -> Job:
     shadow = shadow_of(found)
     # Not in the order's transaction: a step under way holds the build's tables until it finds out that it doesn't count.
     with engine.begin() as connection:
+        wait_for_step(connection, job_id)
         building = generations.builds(connection, shadow.projection).get("building")
         if building is not None and building.job_id == job_id:
             generations.drop(connection, shadow.projection, building.number)

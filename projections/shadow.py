@@ -8,6 +8,7 @@ cell by cell, as the projector does it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from sqlalchemy import Column, Connection, MetaData, Table, text
@@ -95,9 +96,8 @@ class Shadow:
         asked = {"projection": self.projection.name, "live": LIVE, "number": self.number}
         return [Place(**row) for row in connection.execute(_PLACES, asked).mappings()]
 
-    def fold(self, connection: Connection, places: Sequence[Place], most: int) -> int:
-        """Fold the next slice, of at most about `most` events, into the tables of parts; how many events it had."""
-        wanted = slice_of(places, most)
+    def fold(self, connection: Connection, wanted: Sequence[Stretch]) -> int:
+        """Fold the next stretches of some stores into the tables of parts; how many events they had."""
         folded = self._fold_in_place(connection, wanted) or fold(connection, self.projection, wanted, self._put_down(connection))
         again = folded.in_parts | {each.store_id for each in wanted if each.after > 0}
         if again:
@@ -219,6 +219,13 @@ def slice_of(places: Iterable[Place], most: int) -> list[Stretch]:
             found.append(Stretch(each.store_id, each.seq, each.seq + min(each.missing, left)))
             left -= each.missing
     return found
+
+
+def halves(wanted: Sequence[Stretch]) -> tuple[Sequence[Stretch], Sequence[Stretch]]:
+    """A slice in two, by whole stores: the first half has at most half of the events, none when a single store has most of them."""
+    passed = list(accumulate(each.through - each.after for each in wanted))
+    middle = sum(2 * events <= passed[-1] for events in passed)
+    return wanted[:middle], wanted[middle:]
 
 
 def in_order(tables: Iterable[Table]) -> list[Table]:

@@ -15,7 +15,7 @@ from projections.base import Cells, Projection
 from projections.daily_sales import DailySales
 from projections.facts import SALE_TYPES
 from projections.plain_sales import UNREADABLE, add_up
-from projections.shadow import PART, Place, Shadow
+from projections.shadow import PART, Shadow
 from projections.tally import tallies_of
 from schemas.envelope import Recorded
 from tests.services import Services
@@ -84,7 +84,7 @@ def expected(projection: Projection, events: list[Recorded]) -> dict[Table, Cell
 
 
 def fold(connection: Connection, shadow: Shadow, branch: Branch, head: int) -> None:
-    shadow.fold(connection, [Place(branch.store_id, 0, "live", head, "live", head)], 1_000)
+    shadow.fold(connection, [Stretch(branch.store_id, 0, head)])
 
 
 def test_these_projections_are_told_as_tallies() -> None:

@@ -1,8 +1,10 @@
 """Is a projection built again beside the live one exactly what its log says, and does nobody notice until it is promoted?"""
 
+import itertools
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -26,7 +28,7 @@ from projections.question import Question
 from schemas.envelope import Recorded
 from tests.pipeline import NOBODY, rebuilt
 from tests.services import ROOT, Services
-from tests.telling import Branch, adjusted, cells, delivered, marks, own_engine, returned, sale, void
+from tests.telling import Branch, adjusted, cells, delivered, marks, open_shops, own_engine, returned, sale, void
 from workers.projector import Projector
 
 NAME = DailySales.name
@@ -99,6 +101,30 @@ def left_behind(engine: Engine) -> set[str]:
 
 def catch_up(engine: Engine) -> None:
     Projector(engine, NOBODY).catch_up()
+
+
+def neighbours(engine: Engine, count: int) -> list[Branch]:
+    """Stores with seven events each, all of them projected; they come before all others."""
+    made = [Branch(engine, f"a-{number:02}") for number in range(count)]
+    open_shops(engine, *(each.store_id for each in made))
+    for each in made:
+        each.keep(*(sale(("apple", number + 1), ("pear", 1)) for number in range(6)))
+    catch_up(engine)
+    return made
+
+
+def transactions(engine: Engine, found: Job) -> int:
+    """In how many of them the places of a build were moved to where they are."""
+    moved_in = text("SELECT count(DISTINCT xmin::text) FROM checkpoint WHERE projection = :projection AND generation = :number")
+    with engine.connect() as connection:
+        return int(connection.execute(moved_in, {"projection": NAME, "number": found.place["generation"]}).scalar_one())
+
+
+def waiting(engine: Engine) -> bool:
+    """Whether a session waits for an advisory lock."""
+    waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'"
+    with engine.connect() as connection:
+        return bool(connection.execute(text(f"SELECT EXISTS ({waits})")).scalar_one())
 
 
 def check_rebuild(engine: Engine, name: str) -> None:
@@ -233,7 +259,8 @@ while True:
 
 def test_killed_anywhere_it_goes_on_where_it_was_and_nothing_is_in_it_twice(engine: Engine, branch: Branch) -> None:
     branch.keep(*(sale(("apple", 1), ("pear", number % 3 + 1)) for number in range(300)))
-    catch_up(engine)
+    # Some that are folded two at a time, in two sessions.
+    neighbours(engine, 12)
     begun, kills = started(engine), 0
     while seen(engine, begun).moves:
         command = [sys.executable, "-c", REBUILDING, engine.url.render_as_string(hide_password=False), str(begun.id)]
@@ -249,6 +276,65 @@ def test_killed_anywhere_it_goes_on_where_it_was_and_nothing_is_in_it_twice(engi
     assert kills > 3
     swap.promote(engine, found.id, **WHO)
     assert cells(engine, [branch.store_id]) == rebuilt(engine, [branch.store_id])
+
+
+def test_half_of_a_slice_is_folded_in_a_second_session_as_long_as_nobody_sells(engine: Engine, branch: Branch) -> None:
+    neighbours(engine, 9)
+    found = started(engine)
+    counts = [0]
+    for _ in range(4):
+        Rebuild(engine).move(found, 20)
+        found = seen(engine, found)
+        counts.append(transactions(engine, found))
+        if len(counts) == 3:
+            branch.keep(sale(("apple", 1)))
+    # The first slice doesn't know yet; somebody sold before the third.
+    assert [after - before for before, after in itertools.pairwise(counts)] == [1, 2, 1, 2]
+    catch_up(engine)
+    found = moved(engine, found)
+    assert (found.state, found.place["diff"]["cells"]) == ("ready", 0)
+
+
+def test_with_a_rate_there_is_no_second_session(engine: Engine) -> None:
+    neighbours(engine, 4)
+    found = rebuild.start(engine, NAME, **WHO, max_per_second=1_000)
+    for _ in range(2):
+        Rebuild(engine).move(found, 14)
+        found = seen(engine, found)
+    assert transactions(engine, found) == 2
+
+
+def test_what_the_second_session_has_folded_stays_folded_when_the_step_fails(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    neighbours(engine, 8)
+    found = started(engine)
+    Rebuild(engine).move(found, 20)
+    found = seen(engine, found)
+
+    def fails(*_: object) -> Job:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "save", fails)
+        for count in (2, 3):
+            with pytest.raises(RuntimeError):
+                Rebuild(engine).move(found, 20)
+            assert transactions(engine, found) == count
+    found = moved(engine, found)
+    assert (found.state, found.place["diff"]["cells"], found.done) == ("ready", 0, found.total)
+
+
+def test_a_step_waits_for_the_second_session_of_a_process_that_was_killed(engine: Engine) -> None:
+    neighbours(engine, 2)
+    found = started(engine)
+    with ThreadPoolExecutor(1) as successor:
+        with engine.begin() as killed:
+            killed.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"beside {found.id}"})
+            step = successor.submit(Rebuild(engine).move, found, 1_000)
+            while not waiting(engine):
+                assert not step.done()
+                time.sleep(0.01)
+            assert transactions(engine, found) == 0
+        assert step.result().done > 0
 
 
 def test_of_two_operators_with_one_job_one_does_a_step(engine: Engine, branch: Branch) -> None:
