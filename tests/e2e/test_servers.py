@@ -149,14 +149,17 @@ def without_password(url: str) -> str:
 def listening(supervisor: Supervisor) -> Iterator[str]:
     """Address and port, as the kernel writes them, of every listening socket of the servers and what they started."""
     sessions = {identity.pid for identity in supervisor.running().values()}
-    inodes = set()
+    inodes, users = set[str](), set[int]()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and session(entry) in sessions:
-            inodes |= {link for link in links(entry / "fd") if link.startswith("socket:")}
+            try:
+                inodes |= {link for link in links(entry / "fd") if link.startswith("socket:")}
+            except PermissionError:  # in a container root may not look into others' processes: then whatever that user listens on
+                users.add(entry.stat().st_uid)
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
             fields = line.split()
-            if fields[3] == LISTEN and f"socket:[{fields[9]}]" in inodes:
+            if fields[3] == LISTEN and (f"socket:[{fields[9]}]" in inodes or int(fields[7]) in users):
                 yield fields[1]
 
 

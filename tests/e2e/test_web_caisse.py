@@ -3,17 +3,20 @@
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import TimeoutError as NotThereError
 
 from tests.e2e.browsing import PATIENCE_MS
 from tests.e2e.lines import Wire
 from tests.e2e.system import Json, Shop, System, eventually
 
 PASSPHRASE: Final = "correct horse battery"  # noqa: S105 - of accounts that live as long as a test
+MOMENT_MS: Final = 1_000
 A_SALE: Final = r"^POST /api/v2/stores/[^/]+/sales "
 KEPT_OFFLINE: Final = "navigator.serviceWorker.ready.then(found => found.active !== null)"
 
@@ -332,5 +335,6 @@ def ended(stand: Stand, form: Locator) -> bool:
     """Whether the page asks for the password; it is made to ask the system something until then."""
     if form.is_visible():
         return True
-    stand.till.field.fill(secrets.choice(("caf", "cre", "mou")))
+    with suppress(NotThereError):  # the page may ask between the two
+        stand.till.field.fill(secrets.choice(("caf", "cre", "mou")), timeout=MOMENT_MS)
     return False
