@@ -1,7 +1,8 @@
 """How does one sale get into the log, the ledger, the levels and every report in one transaction, as fast as SQL allows?
 
 By one prepared statement in one round trip, its own transaction, which writes what the pipeline writes for a plain sale. It fails for one
-that isn't plain (too little stock, an unknown SKU, a void that came before it): such a sale takes the project's own way afterwards.
+that isn't plain (too little stock, an unknown SKU, a void or a count that came before it): such a sale takes the project's own way
+afterwards.
 """
 
 from collections.abc import Mapping
@@ -52,9 +53,9 @@ WITH line AS (
     SELECT store_id, sku, %(effective_at)s, %(event_id)s, place - 1, seq, %(type)s, -quantity, recorded_at FROM head, line
 ), levelled AS (
     UPDATE stock_level AS level
-    SET on_hand = level.on_hand - CASE WHEN level.counted_at >= %(effective_at)s THEN 0 ELSE cell.units END
+    SET on_hand = level.on_hand - cell.units
     FROM head, cell
-    WHERE level.store_id = head.store_id AND level.sku = cell.sku
+    WHERE level.store_id = head.store_id AND level.sku = cell.sku AND (level.counted_at IS NULL OR level.counted_at < %(effective_at)s)
     RETURNING level.sku, level.on_hand
 ), sold_by_day AS (
     INSERT INTO daily_sales.store_day AS day (store_id, business_date, sales, units, returned_units, revenue_cents)

@@ -73,7 +73,10 @@ def stories(draw: st.DrawFn) -> list[Step]:
         if kind in {"void", "return"}:
             voided = {each.sold for each in story if each.kind == "void"}
             sales = [number for number, each in enumerate(story) if each.kind == "sale" and (kind == "return" or number not in voided)]
-            sold = draw(st.sampled_from([*sales, -1]))
+            again = kind == "void" and any((each.kind, each.sold, each.quarter_day) == ("void", -1, step.quarter_day) for each in story)
+            if again and not sales:
+                continue
+            sold = draw(st.sampled_from(sales if again else [*sales, -1]))
             store = step.store if sold < 0 else story[sold].store
             step = Step(kind, store, step.quarter_day, step.lines, sold, step.damaged)
         story.append(step)
