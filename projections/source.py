@@ -19,8 +19,9 @@ MOST_PROBES: Final = 1_500
 MOST_CHOSEN: Final = 20_000
 """The same for the products of one page, which lie beside each other: each costs 1 µs."""
 # As timestamps without a zone: with one, each day would be looked up in the table of zones, which takes longer than adding it up.
+# The first day of all was a Monday, and a remainder costs little, where truncating to the week takes 0.2 µs a cell.
 _BY_DAY: Final = {
-    "week": "date_trunc('week', cell.business_date::timestamp)::date",
+    "week": "cell.business_date - mod(cell.business_date - DATE '0001-01-01', 7)",
     "month": "date_trunc('month', cell.business_date::timestamp)::date",
 }
 
