@@ -1077,14 +1077,15 @@ export const reportLowStock = <ThrowOnError extends boolean = true>(options?: Op
  *
  * What went missing or turned up, why, and what was it worth?
  *
- * Units that adjustments took off or added to stock, and those that a restock lost on its way, by reason, with what they cost.
+ * Units that adjustments took off or added to stock, that a restock lost on its way, that counts missed or found; with what they cost.
  *
- * What counts find isn't in it: how far a count is off depends on what was known when it was recorded.
+ * How far a count is off depends on what was known when it was recorded, and that is what it says. An event that comes late then says
+ * which part of it is explained, on the count's day: the sum of both is what is known today.
  *
  * Grouped by `day`, `business_date`, `week`, `month`, `store`, `store_id`, `category`, `reason`, `product`, `sku`.
  *
- * * `lost_units` (units) = `sum(lost_units)`: Units that adjustments took off stock, or that a restock lost on its way.
- * * `found_units` (units) = `sum(found_units)`: Units that adjustments added to stock.
+ * * `lost_units` (units) = `sum(lost_units)`: Units that adjustments took off stock, that a restock lost on its way, or that a count missed; what came too late for a count and explains it is counted apart, on the day of the count.
+ * * `found_units` (units) = `sum(found_units)`: Units that adjustments added to stock, or that a count found too many; what explains missing ones later is counted apart, on the day of the count.
  * * `net_lost_units` (units) = `sum(lost_units - found_units)`: Units lost less units found.
  * * `lost_value` (money) = `round(coalesce(sum(lost_units * coalesce(own_cost.cost_cents, centre_cost.cost_cents)::numeric / coalesce(own_cost.units, centre_cost.units)), 0))`: Units lost × today's average cost of the SKU in its store; those without a known cost count as nothing.
  * * `found_value` (money) = `round(coalesce(sum(found_units * coalesce(own_cost.cost_cents, centre_cost.cost_cents)::numeric / coalesce(own_cost.units, centre_cost.units)), 0))`: Units found × today's average cost of the SKU in its store; those without a known cost count as nothing.
@@ -1106,7 +1107,7 @@ export const reportShrinkage = <ThrowOnError extends boolean = true>(options?: O
  * Grouped by `store`, `store_id`, `category`, `product`, `sku`.
  *
  * * `on_hand` (units) = `sum(on_hand)`: Units on hand now; negative stock is deducted.
- * * `value` (money) = `sum(value_cents)`: For each store and SKU, on_hand × average cost, rounded to the cent. Average cost: sum of (quantity × unit cost) of all its deliveries with a known cost, divided by their quantities; failing that, that of its logistics centre.
+ * * `value` (money) = `sum(value_cents)`: For each store and SKU, on_hand × moving average cost, rounded to the cent. Average after each delivery of known cost: (on_hand before × average before + quantity × unit cost) ÷ (on_hand before + quantity), where negative stock counts as none; failing that, that of its logistics centre.
  * * `unknown_cost_units` (units) = `sum(unknown_cost_units)`: Units on hand without a known cost, not in the value.
  * * `skus` (count) = `sum(skus)`: SKUs that a store keeps.
  * * `stock_outs` (count) = `sum(out + negative)`: SKUs at or below zero now.
