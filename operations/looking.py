@@ -17,6 +17,7 @@ from infra import event_log
 from infra.event_log import store_head
 from operations.sketch import Amounts, Key
 from projections import PROJECTIONS, Projection, explanation
+from projections.base import finer_than
 from projections.checkpoint import LIVE, checkpoint
 from projections.facts import Batch
 from schemas.envelope import Recorded
@@ -77,8 +78,8 @@ def place_of(connection: Connection, store_id: str) -> Place:
 
 
 def by_store(projection: Projection) -> list[Table]:
-    """The tables of a projection whose cells belong to one store each."""
-    return [table for table in projection.tables if "store_id" in table.columns]
+    """The tables of a projection whose cells belong to one store each, and come from its log instead of other cells."""
+    return [table for table in projection.tables if "store_id" in table.columns and finer_than(table) is None]
 
 
 class Ledger(Protocol):

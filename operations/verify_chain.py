@@ -1,8 +1,8 @@
-"""Do the cells of the whole chain equal the finer cells that they add up?
+"""Do the cells that are sums equal the finer cells that they add up, over the whole chain?
 
-A table without stores is maintained in the same statement as the table by store that says the same more finely, and that one is compared
-with the log, store by store. So here both sides are tables, and one statement sees them at one moment. Month by month, year by year: no
-statement takes long.
+A table of sums (a month of its days, a chain of its stores) is maintained in the same statement as the finer table, and that one is
+compared with the log, store by store. So here both sides are tables, and one statement sees them at one moment. Month by month, year by
+year: no statement takes long.
 """
 
 from collections.abc import Sequence
@@ -10,28 +10,32 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy import Connection, Date, Engine, Table, text
 
 from operations.looking import Pace, by_store
 from operations.mismatch import Mismatch, between
 from operations.verify import MOST_MISMATCHES, Verdict
-from projections import PROJECTIONS, Projection
+from projections import PROJECTIONS
+from projections.base import FIRST_DAYS, finer_than, sums_of
 from projections.source import keys_of
 
-TELLING: Final = {"month": ("business_date",), "year": ("month", "business_date")}
-"""By which columns of a finer table a time is told."""
 MOST_OF_A_PIECE: Final = 100
 CHAIN: Final = ""
 """What stands for the store where the whole chain is meant."""
 
 
 class Pair(NamedTuple):
-    """A table of the whole chain, its time, and the table whose cells it adds up, with that one's time."""
+    """A table of sums, its time, and the table whose cells it adds up, with that one's time."""
 
     coarse: Table
     time: str
     fine: Table
     day: str
+
+    @property
+    def length(self) -> str:
+        """How much is compared at once: a year of years, a month of everything else."""
+        return self.time if self.time in FIRST_DAYS else "month"
 
 
 class Piece(NamedTuple):
@@ -49,14 +53,12 @@ class Compared(NamedTuple):
 
 
 class NothingFiner(LookupError):
-    """No table of the projection tells what a table of the whole chain adds up, so nothing proves it."""
+    """A table is neither compared with the log nor declared as the sums of one that is, so nothing proves it."""
 
 
 def pairs() -> list[Pair]:
-    """Every table of the whole chain with what proves it. Raises NothingFiner."""
-    return [
-        _pair(projection, table) for projection in PROJECTIONS.values() for table in projection.tables if table not in by_store(projection)
-    ]
+    """Every table of sums with what proves it. Raises NothingFiner."""
+    return [_pair(table) for projection in PROJECTIONS.values() for table in projection.tables if table not in by_store(projection)]
 
 
 def pieces(engine: Engine) -> list[Piece]:
@@ -91,25 +93,22 @@ def added(verdict: Verdict, compared: Compared) -> Verdict:
     )
 
 
-def _pair(projection: Projection, coarse: Table) -> Pair:
-    time = next((name for name in keys_of(coarse) if name in TELLING), None)
-    finer = [each for each in projection.tables if each is not coarse and all(_told_by(name, each) for name in keys_of(coarse))]
-    if time is None or not finer:
+def _pair(coarse: Table) -> Pair:
+    fine, times = finer_than(coarse), _times(coarse)
+    if fine is None or not times:
         raise NothingFiner(coarse.fullname)
-    fine = min(finer, key=lambda table: len(keys_of(table)))
-    return Pair(coarse, time, fine, _told_by(time, fine) or time)
+    return Pair(coarse, times[0], fine, _times(fine)[0])
 
 
-def _told_by(name: str, table: Table) -> str | None:
-    """The column of a table that tells this part of a cell's name."""
-    return next((each for each in (name, *TELLING.get(name, ())) if each in keys_of(table)), None)
+def _times(table: Table) -> list[str]:
+    return [key.name for key in table.primary_key.columns if isinstance(key.type, Date)]
 
 
 def _firsts(pair: Pair) -> str:
     """The first days of all months (or years) between the first and the last that either side has."""
     return f"""
-        SELECT generate_series(date_trunc('{pair.time}', least(fine.first, coarse.first)), greatest(fine.last, coarse.last),
-                               interval '1 {pair.time}')::date
+        SELECT generate_series(date_trunc('{pair.length}', least(fine.first, coarse.first)), greatest(fine.last, coarse.last),
+                               interval '1 {pair.length}')::date
         FROM (SELECT min({pair.day}) AS first, max({pair.day}) AS last FROM {pair.fine.fullname}) AS fine,
              (SELECT min({pair.time}) AS first, max({pair.time}) AS last FROM {pair.coarse.fullname}) AS coarse
     """  # noqa: S608 - names that the code declares
@@ -127,7 +126,7 @@ def _compared(connection: Connection, pair: Pair, first: date) -> Compared:
 
 
 def _comparison(pair: Pair, names: Sequence[str], columns: Sequence[str]) -> str:
-    parts = {name: f"date_trunc('{name}', {told})::date" if told != name else name for name in names if (told := _told_by(name, pair.fine))}
+    parts = {name: f"date_trunc('{name}', {source})::date" if name in FIRST_DAYS else source for name, source in sums_of(pair.coarse)}
     picked = ", ".join(f"{part} AS {name}" for name, part in parts.items())
     sums = ", ".join(f"sum({name}) AS {name}" for name in columns)
     differ = " OR ".join(f"coalesce(added.{name}, 0) <> coalesce(kept.{name}, 0)" for name in columns)
@@ -135,10 +134,11 @@ def _comparison(pair: Pair, names: Sequence[str], columns: Sequence[str]) -> str
     return f"""
         WITH added AS MATERIALIZED (
             SELECT {picked}, {sums} FROM {pair.fine.fullname}
-            WHERE {pair.day} >= :first AND {pair.day} < CAST(:first AS date) + interval '1 {pair.time}'
+            WHERE {pair.day} >= :first AND {pair.day} < CAST(:first AS date) + interval '1 {pair.length}'
             GROUP BY {", ".join(parts.values())}
         ), kept AS MATERIALIZED (
-            SELECT * FROM {pair.coarse.fullname} WHERE {pair.time} = :first
+            SELECT * FROM {pair.coarse.fullname}
+            WHERE {pair.time} >= :first AND {pair.time} < CAST(:first AS date) + interval '1 {pair.length}'
         ), different AS (
             SELECT added, kept FROM added FULL JOIN kept ON {joined} WHERE {differ} LIMIT :most
         )

@@ -41,7 +41,8 @@ Cells = dict[Key, list[int]]
 KEY_TYPES: dict[str, type[TypeEngine[Any]]] = {"business_date": Date, "month": Date, "year": Date, "hour": SmallInteger}
 """What names a cell is text, unless it is one of these. A month and a year go by their first day."""
 FIRST_DAYS: Final[Mapping[str, Mapping[str, int]]] = {"month": {"day": 1}, "year": {"month": 1, "day": 1}}
-_FINER: Final = "finer"
+_FINER: Final[dict[Table, Table]] = {}
+"""What each table of sums has the sums of."""
 
 
 class Projection(CellReport):
@@ -80,7 +81,7 @@ def cell_table(schema: str, name: str, keys: Sequence[str], measures: Iterable[s
 
     `of` is the table whose cells are added up in this one, when it has the sums of another: by fewer keys, by month or year instead of day.
     """
-    return Table(
+    table = Table(
         name,
         metadata,
         *(Column(key, KEY_TYPES.get(key, Text), nullable=False) for key in keys),
@@ -88,19 +89,20 @@ def cell_table(schema: str, name: str, keys: Sequence[str], measures: Iterable[s
         PrimaryKeyConstraint(*keys),
         schema=schema,
         postgresql_with={"fillfactor": "80"},
-        info={} if of is None else {_FINER: of},
     )
+    if of is not None:
+        _FINER[table] = of
+    return table
 
 
 def finer_than(table: Table) -> Table | None:
     """The table that this one has the sums of; None when it has its own cells."""
-    found: Table | None = table.info.get(_FINER)
-    return found
+    return _FINER.get(table)
 
 
 def sums_of(table: Table) -> list[tuple[str, str]]:
     """The keys of a table of sums, each with the key of the finer table that it is made from: itself, or the day of a month or year."""
-    finer = table.info[_FINER]
+    finer = _FINER[table]
     times = [key.name for key in finer.primary_key.columns if isinstance(key.type, Date)]
     return [(key.name, times[0] if key.name in FIRST_DAYS else key.name) for key in table.primary_key.columns]
 
@@ -132,7 +134,7 @@ def _with_sums(increments: Mapping[Table, Cells]) -> dict[Table, Cells]:
         if cells:
             whole[table] = cells
             for coarser in _coarser(table):
-                whole[coarser] = _added_up(coarser, whole[coarser.info[_FINER]])
+                whole[coarser] = _added_up(coarser, whole[_FINER[coarser]])
     return whole
 
 
@@ -145,7 +147,7 @@ def _coarser(table: Table) -> tuple[Table, ...]:
 
 def _added_up(coarser: Table, cells: Cells) -> Cells:
     """Cells of the finer table as cells of this one."""
-    names = [key.name for key in coarser.info[_FINER].primary_key.columns]
+    names = [key.name for key in _FINER[coarser].primary_key.columns]
     columns = dict(zip(names, zip(*cells, strict=True), strict=True))
     keys = zip(
         *(_first_days(name, columns[source]) if name in FIRST_DAYS else columns[source] for name, source in sums_of(coarser)), strict=True

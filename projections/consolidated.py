@@ -9,12 +9,12 @@ from sqlalchemy import Connection
 from projections import aisle, shelf
 from projections.low_stock import LowStock
 from projections.measures import AMOUNT, LOW, NEGATIVE, ON_HAND, RECEIPT_UNITS, RECEIPTS, SKUS, STOCK_OUTS, UNKNOWN_COST, VALUE
-from projections.query import rows_of
+from projections.query import plan_of, rows_of
 from projections.question import Question
 from projections.report import Found, Report, one_more, page
-from projections.source import Parameters, Plan, Reading
+from projections.source import Parameters, Reading
 from projections.statement import Frame
-from projections.store_performance import StorePerformance, store_day
+from projections.store_performance import StorePerformance
 from projections.top_products import TopProducts, best
 
 FIRST: Final = 10
@@ -69,7 +69,8 @@ class Consolidated(Report):
     def find(self, connection: Connection, question: Question) -> Found:
         """A page of stores and statuses; the sections come with every page."""
         parameters = Parameters()
-        cells = Reading(question, ("store_id",), VALUES).sql(Plan({"day": store_day}), parameters)
+        by_store = replace(question, group_by=("store_id",))
+        cells = Reading(by_store, ("store_id",), VALUES).sql(plan_of(connection, StorePerformance(), by_store), parameters)
         # Doubles, as in every report: they take half the time, and are exact up to 2 to the 53rd power.
         sums = ", ".join(f"sum({name}::float8)::bigint AS {name}" for name in VALUES)
         frame = Frame(self.measures, one_more(question), _STATUSES.format(sums=sums, cells=cells))

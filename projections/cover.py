@@ -5,6 +5,7 @@ clock and no table, only days.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal, NamedTuple
 
@@ -32,29 +33,41 @@ class Span(NamedTuple):
         return days if self.grain == "day" else min(READ_COST["month"], days)
 
 
-def cover(first: date, last: date, known: tuple[date, date], grains: Collection[Grain]) -> list[Span]:
-    """What to add and take away for the days from `first` to `last`, both included.
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What there is to make days of."""
+
+    known: tuple[date, date]
+    grains: Collection[Grain]
+    take_away: bool
+
+
+def cover(first: date, last: date, known: tuple[date, date], grains: Collection[Grain], *, take_away: bool = True) -> list[Span]:
+    """What to add and, with `take_away`, what to take away for the days from `first` to `last`, both included.
 
     `known` are the first and the last day of which there are any cells: what lies outside costs nothing and says nothing.
     """
     first, last = max(first, known[0]), min(last, known[1])
-    return _joined(span for start, end in _cut(first, last, "year") for span in _within(start, end, known, grains, "year"))
+    means = _Means(known, grains, take_away)
+    return _joined(span for start, end in _cut(first, last, "year") for span in _within(start, end, means, "year"))
 
 
-def _within(first: date, last: date, known: tuple[date, date], grains: Collection[Grain], grain: Grain) -> list[Span]:
+def _within(first: date, last: date, means: _Means, grain: Grain) -> list[Span]:
     """The same for days of one year, or of one month."""
     if grain == "day":
         return [Span("day", first, last)]
     finer: Grain = "month" if grain == "year" else "day"
     pieces = _months(first, last) if finer == "month" else [(first, last)]
-    added = [span for start, end in pieces for span in _within(start, end, known, grains, finer)]
-    if grain not in grains:
+    added = [span for start, end in pieces for span in _within(start, end, means, finer)]
+    if grain not in means.grains:
         return added
-    begins, ends = _bounds(first, grain)
+    known, (begins, ends) = means.known, _bounds(first, grain)
     whole = [Span(grain, begins, ends)]
     for start, end in ((max(begins, known[0]), first - ONE_DAY), (last + ONE_DAY, min(ends, known[1]))):
         around = _months(start, end) if finer == "month" else [(start, end)] if start <= end else []
-        whole += [span._replace(sign=-span.sign) for one, other in around for span in _within(one, other, known, grains, finer)]
+        whole += [span._replace(sign=-span.sign) for one, other in around for span in _within(one, other, means, finer)]
+    if len(whole) > 1 and not means.take_away:
+        return added
     return min(whole, added, key=lambda spans: sum(span.cost(known) for span in spans))
 
 

@@ -16,13 +16,13 @@ from sqlalchemy import Connection, Table, text
 
 from infra import event_log
 from infra.database import json_rows
-from projections import explanation
-from projections.base import PROJECTIONS, Projection
+from projections import explanation, source
+from projections.base import PROJECTIONS, Projection, finer_than
 from projections.categories import called
 from projections.checkpoint import LIVE
 from projections.explanation import GRACE, RECORDED_ON, Explanation, Listing, Part, TooMuchToExplain, is_late
 from projections.measures import Measure
-from projections.query import answer, expression, figure, table_for
+from projections.query import answer, expression, figure
 from projections.question import Question
 from projections.report import CellReport
 from projections.source import keys_of
@@ -154,7 +154,7 @@ def _reported(connection: Connection, report: CellReport, measure: Measure, ques
 
 
 def _cell(connection: Connection, report: CellReport, measure: Measure, question: Question) -> Cell:
-    table = table_for(report, question)
+    table = source.table_for([each for each in report.tables if finer_than(each) is None], question)
     (projection,) = (each for each in PROJECTIONS.values() if table in each.tables)
     named = set(re.findall(r"[a-z_]+", measure.formula))
     columns = tuple(column.name for column in table.columns if column.name in named and not column.primary_key)

@@ -16,7 +16,7 @@ from projections import source
 from projections.categories import called
 from projections.facts import cents
 from projections.question import GROUPS, NEEDS, NoSuchGroup, Question
-from projections.source import Parameters, few, keys_of
+from projections.source import Parameters, Plan, few, keys_of
 from projections.statement import UNNAMED, Cellular, Frame, Statement, expression
 
 MOST_CANDIDATES: Final = 1_600
@@ -44,8 +44,8 @@ __all__ = [
     "expression",
     "figure",
     "money_text",
+    "plan_of",
     "rows_of",
-    "table_for",
 ]
 
 
@@ -58,15 +58,10 @@ def dimensions(report: Cellular) -> list[str]:
 def answerable(report: Cellular, question: Question) -> bool:
     """Whether some table of the report has all that the question groups and filters by."""
     try:
-        table_for(report, question)
+        source.table_for(report.tables, question)
     except NoSuchGroup:
         return False
     return True
-
-
-def table_for(report: Cellular, question: Question) -> Table:
-    """The coarsest table by the day that has all that the question groups and filters by. Raises NoSuchGroup with what no table has."""
-    return source.table_for(report.tables, question)
 
 
 def answer(connection: Connection, report: Cellular, question: Question) -> list[dict[str, Any]]:
@@ -74,14 +69,19 @@ def answer(connection: Connection, report: Cellular, question: Question) -> list
 
     The connection should be in one snapshot: a plan is made of what the database knows of days.
     """
-    stored = report.stored(connection, question)
-    known = source.with_late(stored, _known(connection, source.table_for(stored.tables, question)))
-    plan = source.plan(stored, question, known)
+    plan = plan_of(connection, report, question)
     categories = None if question.category is None else called(connection, question.category)
     statement = Statement(report, question, plan, categories)
     if question.limit is None or not statement.lists_products():
         return rows_of(connection, statement, Parameters())
     return _in_order(connection, statement, question.limit) if question.sort is None else _best(connection, statement, question.limit)
+
+
+def plan_of(connection: Connection, report: Cellular, question: Question) -> Plan:
+    """Which tables a question is answered from, as far as the days in them go."""
+    stored = report.stored(connection, question)
+    known = source.with_late(stored, _known(connection, source.table_for(stored.tables, question)))
+    return source.plan(stored, question, known)
 
 
 def _in_order(connection: Connection, statement: Statement, limit: int) -> list[dict[str, Any]]:

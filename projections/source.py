@@ -137,7 +137,9 @@ def plan(stored: Stored, question: Question, known: tuple[date, date] | None) ->
     if known is None:
         return Plan(chosen, late=stored.late)
     chosen |= coarser(stored.tables, question)
-    spans = cover(question.since or known[0], question.through or known[1], known, set(chosen) - {"day"})
+    # What is taken away leaves zeros. Of products and categories such rows are left out; a store that sold and undid it all is told of.
+    take_away = bool({"sku", "category"} & set(keys_of(chosen["day"])))
+    spans = cover(question.since or known[0], question.through or known[1], known, set(chosen) - {"day"}, take_away=take_away)
     return Plan(chosen, spans, stored.late)
 
 

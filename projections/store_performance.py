@@ -41,7 +41,10 @@ AMOUNTS = (
 )
 COMPARED: Final = (REVENUE, SALES, AVERAGE_BASKET, UNITS, RETURNS)
 TIMES: Final = {"business_date", "week", "month"}
-store_day = cell_table("store_performance", "store_day", ("store_id", "business_date"), [each.name for each in AMOUNTS])
+COLUMNS: Final = [each.name for each in AMOUNTS]
+store_day = cell_table("store_performance", "store_day", ("store_id", "business_date"), COLUMNS)
+# For long periods: a sixteenth of the cells.
+store_month = cell_table("store_performance", "store_month", ("store_id", "month"), COLUMNS, of=store_day)
 # For pages of all stores day by day: the first days alone are read.
 Index("ix_store_day_business_date_store_id", store_day.c.business_date, store_day.c.store_id)
 
@@ -55,7 +58,7 @@ class StorePerformance(OfTallies, Projection):
     name = "store-performance"
     title_fr, title_en = "Performance des magasins", "Store performance"
     question = "How well does each store do: what it sells, what comes back, what it had to undo?"
-    tables = (store_day,)
+    tables = (store_month, store_day)
     event_types = SALE_TYPES
     tallies = (Tally(store_day, AMOUNTS),)
     derived = (STOCK_OUTS, *(previous(each) for each in COMPARED), *(change(each) for each in COMPARED))

@@ -21,6 +21,7 @@ from infra.event_log import event_log, read, recorded
 from infra.settings import Settings
 from infra.topology import INTAKE, INTAKE_KEY
 from projections import PROJECTIONS
+from projections.base import finer_than
 from projections.checkpoint import LIVE, checkpoint
 from schemas.envelope import CATALOGUE_STREAM, Accepted, Recorded, canonical, encode_accepted, fingerprint, join
 from stock.chapter import Incoming
@@ -254,8 +255,8 @@ def kept_levels(engine: Engine, stores: Sequence[str] | None = None) -> dict[tup
 
 
 def by_store(table: Table) -> bool:
-    """Whether each of its cells belongs to one store."""
-    return "store_id" in table.columns
+    """Whether each of its cells belongs to one store, and comes from its log instead of other cells."""
+    return "store_id" in table.columns and finer_than(table) is None
 
 
 def cells(engine: Engine, stores: Sequence[str] | None = None) -> dict[str, list[tuple[Any, ...]]]:

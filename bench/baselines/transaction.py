@@ -82,12 +82,28 @@ WITH line AS (
     SELECT store_id, business_date, extract(hour FROM local_at)::smallint, 1, units, cents FROM head, basket
     ON CONFLICT (store_id, business_date, hour) DO UPDATE
     SET sales = hour.sales + 1, units = hour.units + excluded.units, revenue_cents = hour.revenue_cents + excluded.revenue_cents
+), sold_in_day_of_hours AS (
+    INSERT INTO hourly_sales.store_day AS day (store_id, business_date, sales, units, revenue_cents)
+    SELECT store_id, business_date, 1, units, cents FROM head, basket
+    ON CONFLICT (store_id, business_date) DO UPDATE
+    SET sales = day.sales + 1, units = day.units + excluded.units, revenue_cents = day.revenue_cents + excluded.revenue_cents
+), sold_in_month_by_hour AS (
+    INSERT INTO hourly_sales.store_month AS month (store_id, month, hour, sales, units, revenue_cents)
+    SELECT store_id, date_trunc('month', business_date), extract(hour FROM local_at)::smallint, 1, units, cents FROM head, basket
+    ON CONFLICT (store_id, month, hour) DO UPDATE
+    SET sales = month.sales + 1, units = month.units + excluded.units, revenue_cents = month.revenue_cents + excluded.revenue_cents
 ), performed AS (
     INSERT INTO store_performance.store_day AS day (
         store_id, business_date, sales, units, returns, returned_units, voids, revenue_cents, refunded_cents, voided_cents, voided_units)
     SELECT store_id, business_date, 1, units, 0, 0, 0, cents, 0, 0, 0 FROM head, basket
     ON CONFLICT (store_id, business_date) DO UPDATE
     SET sales = day.sales + 1, units = day.units + excluded.units, revenue_cents = day.revenue_cents + excluded.revenue_cents
+), performed_in_month AS (
+    INSERT INTO store_performance.store_month AS month (
+        store_id, month, sales, units, returns, returned_units, voids, revenue_cents, refunded_cents, voided_cents, voided_units)
+    SELECT store_id, date_trunc('month', business_date), 1, units, 0, 0, 0, cents, 0, 0, 0 FROM head, basket
+    ON CONFLICT (store_id, month) DO UPDATE
+    SET sales = month.sales + 1, units = month.units + excluded.units, revenue_cents = month.revenue_cents + excluded.revenue_cents
 ), heard AS (
     INSERT INTO till AS t (store_id, till_id, seen, last_sale_at, last_heard_at)
     SELECT store_id, %(payload)s::jsonb ->> 'till_id',

@@ -23,13 +23,20 @@ def counted(spans: list[Span]) -> Counter[date]:
     return found
 
 
-@given(days, days, days, days, st.sampled_from([EVERY, ("month", "day"), ("day",)]))
+@given(
+    asked=st.tuples(days, days),
+    known=st.tuples(days, days),
+    grains=st.sampled_from([EVERY, ("month", "day"), ("day",)]),
+    less=st.booleans(),
+)
 def test_each_day_asked_for_counts_once_and_no_other_day_at_all(
-    one: date, other: date, known_one: date, known_other: date, grains: tuple[Grain, ...]
+    *, asked: tuple[date, date], known: tuple[date, date], grains: tuple[Grain, ...], less: bool
 ) -> None:
-    first, last = sorted((one, other))
-    known = (min(known_one, known_other), max(known_one, known_other))
-    found = counted(cover(first, last, known, grains))
+    first, last = sorted(asked)
+    known = (min(known), max(known))
+    spans = cover(first, last, known, grains, take_away=less)
+    assert less or all(span.sign > 0 for span in spans)
+    found = counted(spans)
     for day, times in found.items():
         # Days of which there are no cells may be in whole months and years: they add nothing.
         assert not known[0] <= day <= known[1] or times == (1 if first <= day <= last else 0), day
@@ -51,6 +58,11 @@ def test_each_day_asked_for_counts_once_and_no_other_day_at_all(
 )
 def test_as_little_as_possible_is_read(first: date, last: date, spans: list[tuple[Grain, int]]) -> None:
     assert [(span.grain, span.sign) for span in cover(first, last, YEAR, EVERY)] == spans
+
+
+def test_where_nothing_may_be_taken_away_the_edges_are_days() -> None:
+    spans = cover(date(2026, 1, 3), date(2026, 3, 30), YEAR, EVERY, take_away=False)
+    assert [(span.grain, span.sign) for span in spans] == [("day", 1), ("month", 1), ("day", 1)]
 
 
 def test_what_has_not_been_yet_costs_nothing() -> None:
