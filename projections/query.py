@@ -24,7 +24,7 @@ MOST_CANDIDATES: Final = 1_600
 MOST_FOUND: Final = 5_000
 SAMPLE_PERCENT: Final = 2
 SAMPLED_AT_LEAST: Final = 4
-"""Products of the sample that come to what is guessed: with fewer of them it would be no more than chance."""
+"""Products of the sample that come to what is guessed, for the shortest page too: with fewer of them it would be no more than chance."""
 MORE_THAN_NEEDED: Final = 1.6
 ONE_DAY: Final = timedelta(days=1)
 # Whole pages of the catalogue, always the same ones: an answer is as quick the second time.
@@ -133,9 +133,7 @@ def _guessed(connection: Connection, statement: Statement, limit: int) -> list[d
     missing; and when it doesn't, the page is looked for in another way.
     """
     spans, asked = statement.plan.spans, statement.question
-    place = int((asked.offset + limit) * MORE_THAN_NEEDED * SAMPLE_PERCENT / 100)
-    if place < SAMPLED_AT_LEAST:
-        return None
+    place = max(SAMPLED_AT_LEAST, int((asked.offset + limit) * MORE_THAN_NEEDED * SAMPLE_PERCENT / 100))
     some = connection.execute(_SAMPLE, {"names": statement.categories}).scalars().all()
     if len(some) < place or not few(spans, len(some)):
         return None
