@@ -16,7 +16,7 @@ from operations.looking import Pace, by_store
 from operations.mismatch import Mismatch, between
 from operations.verify import MOST_MISMATCHES, Verdict
 from projections import PROJECTIONS
-from projections.base import FIRST_DAYS, finer_than, sums_of
+from projections.base import FIRST_DAYS, finer_than, sum_keys_sql
 from projections.source import keys_of
 
 MOST_OF_A_PIECE: Final = 100
@@ -126,8 +126,8 @@ def _compared(connection: Connection, pair: Pair, first: date) -> Compared:
 
 
 def _comparison(pair: Pair, names: Sequence[str], columns: Sequence[str]) -> str:
-    parts = {name: f"date_trunc('{name}', {source})::date" if name in FIRST_DAYS else source for name, source in sums_of(pair.coarse)}
-    picked = ", ".join(f"{part} AS {name}" for name, part in parts.items())
+    parts = sum_keys_sql(pair.coarse)
+    picked = ", ".join(f"{part} AS {name}" for name, part in zip(names, parts, strict=True))
     sums = ", ".join(f"sum({name}) AS {name}" for name in columns)
     differ = " OR ".join(f"coalesce(added.{name}, 0) <> coalesce(kept.{name}, 0)" for name in columns)
     joined = " AND ".join(f"kept.{name} = added.{name}" for name in names)
@@ -135,7 +135,7 @@ def _comparison(pair: Pair, names: Sequence[str], columns: Sequence[str]) -> str
         WITH added AS MATERIALIZED (
             SELECT {picked}, {sums} FROM {pair.fine.fullname}
             WHERE {pair.day} >= :first AND {pair.day} < CAST(:first AS date) + interval '1 {pair.length}'
-            GROUP BY {", ".join(parts.values())}
+            GROUP BY {", ".join(parts)}
         ), kept AS MATERIALIZED (
             SELECT * FROM {pair.coarse.fullname}
             WHERE {pair.time} >= :first AND {pair.time} < CAST(:first AS date) + interval '1 {pair.length}'

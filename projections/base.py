@@ -33,7 +33,7 @@ __all__ = [
     "cell_table",
     "columns_of",
     "finer_than",
-    "sums_of",
+    "sum_keys_sql",
 ]
 
 Key = tuple[Any, ...]
@@ -100,11 +100,17 @@ def finer_than(table: Table) -> Table | None:
     return _FINER.get(table)
 
 
-def sums_of(table: Table) -> list[tuple[str, str]]:
+def _sums_of(table: Table) -> list[tuple[str, str]]:
     """The keys of a table of sums, each with the key of the finer table that it is made from: itself, or the day of a month or year."""
     finer = _FINER[table]
     times = [key.name for key in finer.primary_key.columns if isinstance(key.type, Date)]
     return [(key.name, times[0] if key.name in FIRST_DAYS else key.name) for key in table.primary_key.columns]
+
+
+def sum_keys_sql(table: Table) -> list[str]:
+    """The keys of a table of sums, as PostgreSQL finds them in the finer table."""
+    # As a timestamp: with a time zone it would take twice the time, and depend on the session's.
+    return [f"date_trunc('{name}', {source}::timestamp)::date" if name in FIRST_DAYS else source for name, source in _sums_of(table)]
 
 
 def bump(cells: Cells, key: Key, *amounts: int) -> None:
@@ -150,7 +156,7 @@ def _added_up(coarser: Table, cells: Cells) -> Cells:
     names = [key.name for key in _FINER[coarser].primary_key.columns]
     columns = dict(zip(names, zip(*cells, strict=True), strict=True))
     keys = zip(
-        *(_first_days(name, columns[source]) if name in FIRST_DAYS else columns[source] for name, source in sums_of(coarser)), strict=True
+        *(_first_days(name, columns[source]) if name in FIRST_DAYS else columns[source] for name, source in _sums_of(coarser)), strict=True
     )
     total: Cells = {}
     for key, amounts in zip(keys, cells.values(), strict=True):

@@ -154,6 +154,7 @@ def _reported(connection: Connection, report: CellReport, measure: Measure, ques
 
 
 def _cell(connection: Connection, report: CellReport, measure: Measure, question: Question) -> Cell:
+    # Where the cells come from events, and aren't sums of others.
     table = source.table_for([each for each in report.tables if finer_than(each) is None], question)
     (projection,) = (each for each in PROJECTIONS.values() if table in each.tables)
     named = set(re.findall(r"[a-z_]+", measure.formula))

@@ -16,7 +16,7 @@ from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from infra.database import copy_in, together
 from infra.event_log import Stretch
-from projections.base import FIRST_DAYS, Cells, Projection, add_statement, columns_of, finer_than, sums_of
+from projections.base import Cells, Projection, add_statement, columns_of, finer_than, sum_keys_sql
 from projections.checkpoint import LIVE
 from projections.fold import Folded, Put, fold
 from projections.generations import schema_of
@@ -181,8 +181,7 @@ class Shadow:
     def _add_up(self, connection: Connection, table: Table) -> None:
         """Make a table of the sums of a finer one that is finished."""
         connection.execute(CreateTable(_bare(table, self.schema)))
-        # As a timestamp: with a time zone it would take twice the time, and depend on the session's.
-        keys = [f"date_trunc('{name}', {source}::timestamp)::date" if name in FIRST_DAYS else source for name, source in sums_of(table)]
+        keys = sum_keys_sql(table)
         sums = [f"sum({column.name})::bigint" for column in table.columns if not column.primary_key]
         groups = ", ".join(str(place + 1) for place in range(len(keys)))
         finer = finer_than(table)

@@ -115,6 +115,12 @@ def test_a_guess_that_is_no_good_costs_time_and_nothing_else(
     assert guesses == [False]
 
 
+def test_the_shortest_pages_are_guessed_too(engine: Engine, guesses: list[bool]) -> None:
+    question = Question(("sku",), sort="revenue", limit=10)
+    assert found(engine, question) == expected(engine, question)
+    assert guesses == [True]
+
+
 def test_what_is_looked_at_is_there(engine: Engine) -> None:
     with engine.connect() as connection:
         counted = [connection.execute(text(f"SELECT count(*) FROM {table.fullname}")).scalar_one() for table in DailySales.tables]  # noqa: S608 - names of ours

@@ -1,15 +1,17 @@
 """Is everything that differs from the log found and named, and nothing else, while the tills go on selling?"""
 
+import importlib
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import Engine, Table, delete, select, text, update
 
 from operations.looking import by_store
 from operations.mismatch import Mismatch
 from operations.verify import MOST_MISMATCHES, Verdict, verify
-from operations.verify_chain import compare, pairs, pieces
+from operations.verify_chain import Pair, compare, pairs, pieces
 from projections import PROJECTIONS
 from projections.project import follow
 from tests.services import Services
@@ -191,18 +193,35 @@ def test_every_table_that_is_not_compared_with_the_log_has_one_that_proves_it() 
 
 
 @pytest.mark.parametrize("pair", pairs(), ids=lambda pair: pair.coarse.fullname)
-def test_a_tampered_sum_is_found_and_named(alone: Branch, pair: Any) -> None:  # noqa: ANN401 - a Pair
+def test_a_tampered_sum_is_found_and_named(alone: Branch, pair: Pair) -> None:
     def found() -> list[Mismatch]:
         return [each for piece in pieces(alone.engine) if piece.pair == pair for each in compare(alone.engine, piece).mismatches]
 
     assert found() == []
     keys = list(pair.coarse.primary_key.columns)
+    amounts = [column for column in pair.coarse.columns if not column.primary_key]
     with alone.engine.begin() as connection:
-        cell = connection.execute(select(*keys, pair.coarse.c.units).order_by(*keys).limit(1)).one()
+        cell = connection.execute(select(*keys, *amounts).order_by(*keys).limit(1)).one()
         same = [key == value for key, value in zip(keys, cell, strict=False)]
-        connection.execute(update(pair.coarse).where(*same).values(units=cell.units + 1))
-    place = "/".join([pair.coarse.fullname, *map(str, cell[:-1]), "units"])
-    assert found() == [Mismatch(place, cell.units, cell.units + 1)]
+        connection.execute(update(pair.coarse).where(*same).values({column: column + 1 for column in amounts}))
+    place = "/".join([pair.coarse.fullname, *map(str, cell[: len(keys)])])
+    kept = {f"{place}/{column.name}": value for column, value in zip(amounts, cell[len(keys) :], strict=True)}
+    assert found() == [Mismatch(where, value, value + 1) for where, value in kept.items()]
     with alone.engine.begin() as connection:
         connection.execute(delete(pair.coarse).where(*same))
-    assert Mismatch(place, cell.units, None) in found()
+    assert found() == [Mismatch(where, value, None) for where, value in kept.items() if value]
+
+
+def test_the_step_that_makes_sums_of_hours_and_months_fills_them(alone: Branch) -> None:
+    step = importlib.import_module("migrations.versions.0017_coarser_cells")
+    with alone.engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        step.downgrade()
+        step.upgrade()
+    made = [piece for piece in pieces(alone.engine) if piece.pair.coarse.name in {"store_day", "store_month"}]
+    compared = {piece.pair.coarse.fullname: compare(alone.engine, piece) for piece in made}
+    assert {name: bool(each.cells) for name, each in compared.items()} == {
+        "hourly_sales.store_day": True,
+        "hourly_sales.store_month": True,
+        "store_performance.store_month": True,
+    }
+    assert not any(each.mismatches for each in compared.values())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from projections import hourly_sales
 from projections.daily_sales import DailySales, sku_day, sku_month, sku_year, store_day
 from projections.question import NoSuchGroup, Question, grouped
 from projections.source import Parameters, Plan, Reading, Stored, plan, table_for
@@ -59,6 +60,24 @@ def test_what_no_table_has_can_not_be_asked_for() -> None:
 def test_months_and_years_are_read_where_they_say_the_same(question: Question, tables: list[Any]) -> None:
     chosen = plan(Stored(TABLES), question, KNOWN)
     assert list(dict.fromkeys(chosen.tables[span.grain] for span in chosen.spans)) == tables
+
+
+@pytest.mark.parametrize(
+    ("question", "tables"),
+    [
+        (asked("hour"), [hourly_sales.store_month]),
+        (asked("store_id"), [hourly_sales.store_month]),
+        (asked("month", "store_id"), [hourly_sales.store_month]),
+        (asked("store_id", since=date(2026, 1, 3), through=date(2026, 3, 30)), [hourly_sales.store_day, hourly_sales.store_month]),
+        (asked("business_date"), [hourly_sales.store_day]),
+        (asked("business_date", "hour"), [hourly_sales.store_hour]),
+        (asked("week", hour=8), [hourly_sales.store_hour]),
+    ],
+)
+def test_hours_are_added_up_from_the_fewest_cells(question: Question, tables: list[Any]) -> None:
+    chosen = plan(Stored(hourly_sales.HourlySales.tables), question, KNOWN)
+    assert list(dict.fromkeys(chosen.tables[span.grain] for span in chosen.spans)) == tables
+    assert all(span.sign > 0 for span in chosen.spans)
 
 
 def test_rows_are_in_one_order_however_the_grouping_is_written() -> None:
