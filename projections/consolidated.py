@@ -14,15 +14,12 @@ from projections.question import Question
 from projections.report import Found, Report, one_more, page
 from projections.source import Parameters, Reading
 from projections.statement import Frame
-from projections.store_performance import StorePerformance
+from projections.store_performance import COLUMNS, StorePerformance
 from projections.top_products import TopProducts, best
 
 FIRST: Final = 10
 """How many rows the sections show; their own reports show all."""
 REMAINING: Final = (ON_HAND, SKUS, VALUE, UNKNOWN_COST, STOCK_OUTS, NEGATIVE, LOW)
-VALUES: Final = (
-    "sales", "units", "returns", "returned_units", "voids", "revenue_cents", "refunded_cents", "voided_cents", "voided_units",
-)  # fmt: skip
 # First a store's days become one row, then that row becomes one for each status.
 _STATUSES: Final = """
     SELECT total.store_id, state.* FROM (SELECT store_id, {sums} FROM ({cells}) AS cell GROUP BY store_id) AS total
@@ -70,9 +67,9 @@ class Consolidated(Report):
         """A page of stores and statuses; the sections come with every page."""
         parameters = Parameters()
         by_store = replace(question, group_by=("store_id",))
-        cells = Reading(by_store, ("store_id",), VALUES).sql(plan_of(connection, StorePerformance(), by_store), parameters)
+        cells = Reading(by_store, ("store_id",), COLUMNS).sql(plan_of(connection, StorePerformance(), by_store), parameters)
         # Doubles, as in every report: they take half the time, and are exact up to 2 to the 53rd power.
-        sums = ", ".join(f"sum({name}::float8)::bigint AS {name}" for name in VALUES)
+        sums = ", ".join(f"sum({name}::float8)::bigint AS {name}" for name in COLUMNS)
         frame = Frame(self.measures, one_more(question), _STATUSES.format(sums=sums, cells=cells))
         found = page(rows_of(connection, frame, parameters), question)
         now = Question((), stores=question.stores)
