@@ -24,12 +24,21 @@ class Span(NamedTuple):
     last: date
     sign: int = 1
 
+    def within(self, known: tuple[date, date]) -> tuple[date, date]:
+        """Its days of which there may be cells, the first and the last; in that order, unless there are none."""
+        return max(self.first, known[0]), min(self.last, known[1])
+
+    def days(self, known: tuple[date, date]) -> int:
+        """How many these are."""
+        first, last = self.within(known)
+        return max(0, (last - first).days + 1)
+
     def cost(self, known: tuple[date, date]) -> int:
         """How much there is to read, in days: never more than its months or days have."""
-        first, last = max(self.first, known[0]), min(self.last, known[1])
         if self.grain == "year":
-            return min(READ_COST["year"], sum(Span("month", *each).cost(known) for each in _cut(first, last, "month")))
-        days = max(0, (last - first).days + 1)
+            months = _cut(*self.within(known), "month")
+            return min(READ_COST["year"], sum(Span("month", *each).cost(known) for each in months))
+        days = self.days(known)
         return days if self.grain == "day" else min(READ_COST["month"], days)
 
 

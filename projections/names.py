@@ -5,6 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from infra.database import array_text
+
 # Plain SQL over the stock writer's `product`: names are shown as they are now.
 _NAMES = text("SELECT sku, name_fr, name_en FROM product WHERE sku = ANY(CAST(:skus AS text[]))")
 
@@ -14,7 +16,7 @@ def with_names(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> lis
     skus = [row["sku"] for row in rows if "sku" in row]
     if not skus:
         return list(rows)
-    names = {sku: {"fr": french, "en": english} for sku, french, english in connection.execute(_NAMES, {"skus": skus}).all()}
+    names = {sku: {"fr": french, "en": english} for sku, french, english in connection.execute(_NAMES, {"skus": array_text(skus)}).all()}
     return [_named(row, names.get(row["sku"])) for row in rows]
 
 

@@ -19,19 +19,11 @@ from projections.question import GROUPS, NEEDS, NoSuchGroup, Question
 from projections.source import Parameters, Plan, few, keys_of
 from projections.statement import UNNAMED, Cellular, Frame, Statement, expression
 
-MOST_CANDIDATES: Final = 1_600
-"""Products times stretches of time of which they are the best: beyond that, adding up everything is as fast."""
 MOST_FOUND: Final = 5_000
-SAMPLE_PERCENT: Final = 2
-SAMPLED_AT_LEAST: Final = 4
-"""Products of the sample that come to what is guessed, for the shortest page too: with fewer of them it would be no more than chance."""
-MORE_THAN_NEEDED: Final = 1.6
+LESS_THAN_LIKELY: Final = 0.8
+"""A guess that is too high costs twice as much as one that is too low."""
+MOST_GUESSES: Final = 3
 ONE_DAY: Final = timedelta(days=1)
-# Whole pages of the catalogue, always the same ones: an answer is as quick the second time.
-_SAMPLE: Final = text(f"""
-    SELECT sku FROM product TABLESAMPLE SYSTEM ({SAMPLE_PERCENT}) REPEATABLE (1)
-    WHERE CAST(:names AS text[]) IS NULL OR category_fr = ANY(CAST(:names AS text[]))
-""")  # noqa: S608 - a number of ours
 _OF_CATEGORIES: Final = text("SELECT sku FROM product WHERE category_fr = ANY(CAST(:names AS text[])) LIMIT :most")
 
 __all__ = [
@@ -101,12 +93,11 @@ def _in_order(connection: Connection, statement: Statement, limit: int) -> list[
 def _best(connection: Connection, statement: Statement, limit: int) -> list[dict[str, Any]]:
     """The best products: all are added up by the one figure that they are sorted by, and only those of the page by the others."""
     found = _of_categories(connection, statement)
-    guessed = _guessed(connection, statement, limit) if found is None else None
-    if guessed is not None:
-        return guessed
-    found = found or _candidates(connection, statement, limit)
     if found is not None:
         return rows_of(connection, replace(statement, skus=found, categories=None), Parameters())
+    guessed = _guessed(connection, statement, limit)
+    if guessed is not None:
+        return guessed
     parameters = Parameters()
     first = replace(statement, only=statement.question.sort)
     chosen = connection.execute(text(first.sql(parameters)), parameters.values).all()
@@ -127,57 +118,36 @@ def _of_categories(connection: Connection, statement: Statement) -> Sequence[str
 
 
 def _guessed(connection: Connection, statement: Statement, limit: int) -> list[dict[str, Any]] | None:
-    """The page, found by guessing from some products what its last row comes to; None when the guess was no good.
+    """The page, found by guessing what its last row comes to; None when no guess was any good.
 
     Whoever comes to the guess is among those who have a fair share of it somewhere. So when the page's last row comes to it, nobody is
-    missing; and when it doesn't, the page is looked for in another way.
+    missing. When it doesn't, so many products come to what that row does, and with this for the guess the page is found.
     """
-    spans, asked = statement.plan.spans, statement.question
-    place = max(SAMPLED_AT_LEAST, int((asked.offset + limit) * MORE_THAN_NEEDED * SAMPLE_PERCENT / 100))
-    some = connection.execute(_SAMPLE, {"names": statement.categories}).scalars().all()
-    if len(some) < place or not few(spans, len(some)):
-        return None
-    least = _least(connection, statement, some, place)
-    found = [] if least <= 0 else _skus(connection, statement.with_at_least, least)
-    if not limit <= len(found) <= MOST_FOUND or not few(spans, len(found)):
-        return None
-    rows = rows_of(connection, replace(statement, skus=found, categories=None), Parameters())
-    return rows if len(rows) == limit and _amount(statement, rows[-1]) >= least else None
+    asked, spans = statement.question, statement.plan.spans
+    least = _likely(connection, statement, asked.offset + limit)
+    for _ in range(MOST_GUESSES):
+        found = _skus(connection, statement.with_at_least, least) if least > 0 else []
+        if not found or len(found) > MOST_FOUND or not few(spans, len(found)):
+            return None
+        rows = rows_of(connection, replace(statement, skus=found, categories=None), Parameters())
+        reached = _amount(statement, rows[-1]) if len(rows) == limit else least // 2
+        if reached >= least:
+            return rows
+        least = reached
+    return None
+
+
+def _likely(connection: Connection, statement: Statement, place: int) -> int:
+    """What the product at this place will come to, by the one that has it in the longest stretch alone; 0 when there is none."""
+    parameters = Parameters()
+    found = connection.execute(text(statement.at_place(place, parameters)), parameters.values).scalar()
+    return 0 if found is None else int(found * statement.times_as_long() * LESS_THAN_LIKELY)
 
 
 def _amount(statement: Statement, row: Mapping[str, Any]) -> int:
     """What the row of an answer is sorted by: hundredths, or a number."""
     (measure,) = (each for each in statement.measures if each.name == statement.question.sort)
     return cents(row[measure.name]) if measure.unit == "money" else int(row[measure.name])
-
-
-def _least(connection: Connection, statement: Statement, skus: Sequence[str], place: int) -> int:
-    """What the product comes to that has this place among these; 0 when there are fewer."""
-    asked = statement.question
-    parameters = Parameters()
-    last = replace(statement, only=asked.sort, skus=skus, categories=None, question=replace(asked, limit=1, offset=place - 1))
-    found = connection.execute(text(last.sql(parameters)), parameters.values).one_or_none()
-    return 0 if found is None else int(found[1])
-
-
-def _candidates(connection: Connection, statement: Statement, limit: int) -> Sequence[str] | None:
-    """Products among which the page must be; None when these can't be told from the others at a lower cost than adding up everything.
-
-    The best of each month or year show how much the page's last one comes to at least. Who comes to that has a fair share of it in some
-    stretch of what is read: in the others he can't make up for it.
-    """
-    spans, asked = statement.plan.spans, statement.question
-    end = asked.offset + limit
-    if len(spans) * end > MOST_CANDIDATES:
-        return None
-    some = _skus(connection, statement.best_of_each, end)
-    if not few(spans, len(some)):
-        return None
-    least = _least(connection, statement, some, end)
-    if least <= 0:
-        return None
-    found = _skus(connection, statement.with_at_least, least)
-    return found if len(found) <= MOST_FOUND and few(spans, len(found)) else None
 
 
 def _skus(connection: Connection, statement: Callable[[int, Parameters], str], number: int) -> Sequence[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Table
 
+from infra.database import array_text
 from projections.cover import Grain, Span, cover
 from projections.question import NEEDS, NoSuchGroup, Question
 
@@ -50,12 +51,13 @@ class Stored:
 class Plan:
     """The tables to read, and the spans of time to add or take away; without spans the days asked for are read from the day's own table.
 
-    `late` is added to either.
+    `late` is added to either. `known` are the first and last day that there is anything of, where there are spans.
     """
 
     tables: Mapping[Grain, Table]
     spans: Sequence[Span] = ()
     late: Late | None = None
+    known: tuple[date, date] = (date.min, date.max)
 
     @property
     def finest(self) -> Table:
@@ -70,9 +72,9 @@ class Parameters:
     values: dict[str, Any] = field(default_factory=dict)
 
     def add(self, value: object) -> str:
-        """Where the value stands in the statement."""
+        """Where the value stands in the statement, a list as the text of an array."""
         name = f"p{len(self.values)}"
-        self.values[name] = value
+        self.values[name] = array_text(value) if isinstance(value, list) else value
         return f":{name}"
 
 
@@ -140,7 +142,7 @@ def plan(stored: Stored, question: Question, known: tuple[date, date] | None) ->
     # What is taken away leaves zeros. Of products and categories such rows are left out; a store that sold and undid it all is told of.
     take_away = bool({"sku", "category"} & set(keys_of(chosen["day"])))
     spans = cover(question.since or known[0], question.through or known[1], known, set(chosen) - {"day"}, take_away=take_away)
-    return Plan(chosen, spans, stored.late)
+    return Plan(chosen, spans, stored.late, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import ceil, sqrt
 from typing import Final, Protocol
 
 from sqlalchemy import Connection, Table
@@ -87,42 +88,47 @@ class Statement:
             f"WHERE {TIMES[span.grain]} = {parameters.add(span.first)}{start} ORDER BY sku LIMIT 1 OFFSET {parameters.add(products)}"
         )
 
-    def best_of_each(self, products: int, parameters: Parameters) -> str:
-        """The products of the best cells among the months or years that are added: at least so many products."""
-        parts = [
-            f"(SELECT sku FROM {table} WHERE {when} ORDER BY {self._amount()} DESC LIMIT {parameters.add(products * times)})"  # noqa: S608 - see the module
-            for table, when, sign, times in self._stretches(parameters)
-            if sign > 0
-        ]
-        return " UNION ".join(parts)
+    def at_place(self, place: int, parameters: Parameters) -> str:
+        """What the product at this place (from 1) comes to in the longest stretch of time."""
+        span = self._coarsest()
+        if span is None:
+            return "SELECT NULL"
+        table = self.plan.tables[span.grain]
+        when = f"{TIMES[span.grain]} = {parameters.add(span.first)}{self._among(parameters)}"
+        return (
+            f"SELECT {self._amount()} FROM {table.schema}.{table.name} WHERE {when} "  # noqa: S608 - see the module
+            f"ORDER BY 1 DESC LIMIT 1 OFFSET {parameters.add(place - 1)}"
+        )
+
+    def times_as_long(self) -> float:
+        """How many times as long as the longest stretch all of them are."""
+        span = self._coarsest()
+        whole = sum(each.sign * each.days(self.plan.known) for each in self.plan.spans)
+        return 1.0 if span is None else whole / span.days(self.plan.known)
 
     def with_at_least(self, least: int, parameters: Parameters) -> str:
-        """The products that come in some stretch to a fair share of that."""
-        stretches = self._stretches(parameters)
-        days = sorted({span.sign for span in self.plan.spans if span.grain == "day"})
-        share = parameters.add(-(-least // (sum(times for _, _, _, times in stretches) + len(days))))
-        parts = [
-            f"SELECT sku FROM {table} WHERE {'' if sign > 0 else '-'}{self._amount()} >= {share} AND {when}"  # noqa: S608 - see the module
-            for table, when, sign, _ in stretches
-        ]
-        table = self.plan.finest
-        for each in days:
-            spans = [span for span in self.plan.spans if span.grain == "day" and span.sign == each]
-            ranges = [f"business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
-            parts.append(
-                f"SELECT sku FROM {table.schema}.{table.name} WHERE ({' OR '.join(ranges)}){self._among(parameters)} "  # noqa: S608 - see the module
-                f"GROUP BY sku HAVING sum({each} * {self._amount()}::float8) >= {share}"
-            )
-        return " UNION ".join(parts)
+        """The products that come in some stretch of time to its share of that: whoever comes to it in all comes to one of the shares.
 
-    def _stretches(self, parameters: Parameters) -> list[tuple[str, str, int, int]]:
-        """Months and years: their table, which cells are meant, whether they are added or taken away, and how many times those are."""
-        found, among = [], self._among(parameters)
-        for (grain, sign), spans in alike(span for span in self.plan.spans if span.grain != "day").items():
-            table = self.plan.tables[grain]
-            times = parameters.add([span.first for span in spans])
-            found.append((f"{table.schema}.{table.name}", f"{TIMES[grain]} = ANY(CAST({times} AS date[])){among}", sign, len(spans)))
-        return found
+        A year's share is larger than a week's, but not as much as it is longer: in few days more depends on chance.
+        """
+        groups = alike(self.plan.spans)
+        # Days are one stretch, each year and month is one of its own.
+        days = {key: [max(1, span.days(self.plan.known)) for span in spans] for key, spans in groups.items()}
+        lengths = {(grain, sign): [sum(each)] if grain == "day" else each for (grain, sign), each in days.items()}
+        whole = sum(sqrt(length) for each in lengths.values() for length in each)
+        among, parts = self._among(parameters), []
+        for (grain, sign), spans in groups.items():
+            table, amount = self.plan.tables[grain], f"{'' if sign > 0 else '-'}{self._amount()}"
+            shares = [parameters.add(ceil(least * sqrt(length) / whole)) for length in lengths[grain, sign]]
+            if grain == "day":
+                when = [f"business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
+                enough = f"GROUP BY sku HAVING sum(({amount})::float8) >= {shares[0]}"
+            else:
+                times = [parameters.add(span.first) for span in spans]
+                when = [f"({TIMES[grain]} = {time} AND {amount} >= {share})" for time, share in zip(times, shares, strict=True)]
+                enough = ""
+            parts.append(f"SELECT sku FROM {table.schema}.{table.name} WHERE ({' OR '.join(when)}){among} {enough}")  # noqa: S608 - see the module
+        return " UNION ".join(parts)
 
     def _among(self, parameters: Parameters) -> str:
         """The condition that a product is of the categories asked for."""
@@ -139,7 +145,7 @@ class Statement:
     def _coarsest(self) -> Span | None:
         """The longest stretch of time that is read at once."""
         whole = [span for span in self.plan.spans if span.grain != "day" and span.sign > 0]
-        return max(whole, key=lambda span: span.last - span.first, default=None)
+        return max(whole, key=lambda span: span.days(self.plan.known), default=None)
 
     def sql(self, parameters: Parameters) -> str:
         """The statement with its parameters named."""

@@ -71,9 +71,6 @@ def guesses(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return found
 
     monkeypatch.setattr(query, "_guessed", noting)
-    # A fifth of the products, so that in a small catalogue, too, it is more than chance.
-    monkeypatch.setattr(query, "SAMPLE_PERCENT", 20)
-    monkeypatch.setattr(query, "_SAMPLE", text(str(query._SAMPLE).replace("SYSTEM (2)", "SYSTEM (20)")))  # noqa: SLF001 - the same
     return told
 
 
@@ -105,14 +102,16 @@ def test_the_best_are_those_of_all(
         assert any(guesses)
 
 
-@pytest.mark.parametrize("more_than_needed", [0.1, 100.0])
+@pytest.mark.parametrize(("less_than_likely", "in_the_end"), [(0.001, [False]), (2.0, [True]), (100_000.0, [False])])
 def test_a_guess_that_is_no_good_costs_time_and_nothing_else(
-    engine: Engine, guesses: list[bool], more_than_needed: float, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, guesses: list[bool], less_than_likely: float, in_the_end: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "MORE_THAN_NEEDED", more_than_needed)
+    monkeypatch.setattr(query, "LESS_THAN_LIKELY", less_than_likely)
+    monkeypatch.setattr(query, "MOST_FOUND", 2_500)
     question = Question(("sku",), sort="revenue", limit=200)
     assert found(engine, question) == expected(engine, question)
-    assert guesses == [False]
+    # Too high a guess finds a page that shows a better one; too low a guess would be no gain.
+    assert guesses == in_the_end
 
 
 def test_the_shortest_pages_are_guessed_too(engine: Engine, guesses: list[bool]) -> None:
