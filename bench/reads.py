@@ -36,6 +36,8 @@ REPORTS_MILLISECONDS: Final = 100.0
 SEARCH_MILLISECONDS: Final = 50.0
 PAST_MILLISECONDS: Final = 100.0
 YEAR: Final = timedelta(days=365)
+LENGTHS: Final = (7, 30, 90, 365)
+"""Of periods that end today: as they seldom begin with a month, they are put together of more pieces than the whole year."""
 PAGES: Final = 8
 """Pages of 500 products and of as many shops, from which words and names are drawn."""
 PAIRS: Final = ("day,store", "week,category", "month,store", "month,category", "store,category", "store,hour")
@@ -100,7 +102,7 @@ class Api:
     def takes(self, path: str, **parameters: str | int) -> bool:
         """Whether a question with these parameters is understood."""
         self._sign_in()
-        return self._http.get(f"{BASE}/{path}", params=parameters).status_code != httpx2.codes.UNPROCESSABLE_ENTITY
+        return self._http.get(f"{BASE}/{path}", params=parameters).status_code != httpx2.codes.UNPROCESSABLE_CONTENT
 
     def uncached(self, parameters: Parameters) -> Parameters:
         """The same question as it was never asked before."""
@@ -129,7 +131,7 @@ class Questions:
         self._categories = sorted({row["category"]["fr"] for row in rows})
 
     def reports(self) -> Iterator[Kind]:
-        """Every report: as it comes, by each of its groups and some pairs of them, for one shop, for one category."""
+        """Every report: as it comes, by each of its groups and some pairs of them, for one shop, for one category, for shorter periods."""
         for report in self._reports:
             name, groups = str(report["name"]), set(report["group_by"])
             asked: list[Parameters] = [{}, *({"group_by": each} for each in (*sorted(groups), *PAIRS) if set(each.split(",")) <= groups)]
@@ -138,6 +140,8 @@ class Questions:
             yield self._report(name, "of one shop", self._shop)
             if self._api.takes(f"reports/{name}", category=self._categories[0]):
                 yield self._report(name, "of one category", lambda: {"category": self._chance.choice(self._categories)})
+            if self._api.takes(f"reports/{name}", **self._last(1)):
+                yield from (self._report(name, f"of {days} days", partial(self._last, days)) for days in LENGTHS)
 
     def searches(self) -> Iterator[Kind]:
         """What people type into the search for products, and into that for stock."""
@@ -168,10 +172,13 @@ class Questions:
 
     def _report(self, name: str, how: str, draw: Callable[[], Parameters]) -> Kind:
         """A report over the whole year, if it has a period."""
-        today = datetime.now(UTC).date()
-        period = {"from": (today - YEAR - timedelta(days=7)).isoformat(), "to": today.isoformat()}
+        period = self._last(YEAR.days + 8)
         asked = period if self._api.takes(f"reports/{name}", **period) else {}
         return Kind(f"{name} {how}", f"reports/{name}", REPORTS_MILLISECONDS, lambda: {**asked, **draw()})
+
+    def _last(self, days: int) -> Parameters:
+        today = datetime.now(UTC).date()
+        return {"from": (today - timedelta(days=days - 1)).isoformat(), "to": today.isoformat()}
 
     def _shop(self) -> Parameters:
         return {"store": self._chance.choice(self._stores)}
