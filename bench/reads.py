@@ -104,6 +104,10 @@ class Api:
         self._sign_in()
         return self._http.get(f"{BASE}/{path}", params=parameters).status_code != httpx2.codes.UNPROCESSABLE_CONTENT
 
+    def ignores(self, path: str, parameters: Parameters) -> bool:
+        """Whether something of it is no use to the report, so that the answer is that of a question without it."""
+        return "ignored" in self.get(path, parameters).json()["meta"]
+
     def uncached(self, parameters: Parameters) -> Parameters:
         """The same question as it was never asked before."""
         return {**parameters, "uncached": next(self._numbers) + int(time.time() * 1_000)}
@@ -140,7 +144,7 @@ class Questions:
             yield self._report(name, "of one shop", self._shop)
             if self._api.takes(f"reports/{name}", category=self._categories[0]):
                 yield self._report(name, "of one category", lambda: {"category": self._chance.choice(self._categories)})
-            if self._api.takes(f"reports/{name}", **self._last(1)):
+            if not self._api.ignores(f"reports/{name}", self._last(1)):
                 yield from (self._report(name, f"of {days} days", partial(self._last, days)) for days in LENGTHS)
 
     def searches(self) -> Iterator[Kind]:
