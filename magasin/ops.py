@@ -7,7 +7,7 @@ import typer
 
 from magasin import ops_jobs, ops_letters
 from magasin.ops_desk import Desk, acts, looks
-from magasin.ops_print import table
+from magasin.ops_print import Listing
 
 app = typer.Typer(help="See what failed, mend it, and prove that it is right again.", no_args_is_help=True)
 consumers = typer.Typer(help="Who takes messages, and whether they wait.", no_args_is_help=True)
@@ -60,7 +60,7 @@ def overview(desk: Desk) -> None:
     )
     for title, items, columns in parts:
         if items:
-            desk.out.print(table(items, columns, title))
+            desk.out.print(Listing(items, columns, title))
 
 
 @looks(app, "queues")

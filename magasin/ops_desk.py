@@ -19,7 +19,7 @@ from rich.console import Console
 from typer import Typer
 
 from magasin.ops_door import PREFIX, Declined, Door, NobodyAnswers, Way
-from magasin.ops_print import Columns, follow, member, problem, table
+from magasin.ops_print import Columns, Listing, follow, member, problem
 
 FAILED: Final = 1
 """The job failed, or something differs that shouldn't."""
@@ -75,7 +75,7 @@ class Desk:
         if self.as_json:
             self.print_json(found)
         else:
-            self.out.print(table(found[member], columns, title))
+            self.out.print(Listing(found[member], columns, title))
 
     def told(self, found: Json, columns: Columns) -> None:
         """One thing: the answer as it is, or a line for each of its members."""
@@ -83,7 +83,7 @@ class Desk:
             self.print_json(found)
         else:
             lines = [{"member": heading, "value": member(found, path)} for heading, path in columns.items()]
-            self.out.print(table(lines, {"": "member", " ": "value"}))
+            self.out.print(Listing(lines, {"": "member", " ": "value"}))
 
     def print_json(self, found: Any) -> None:  # noqa: ANN401 - JSON
         """For programs."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from magasin.ops_desk import FAILED, Desk, acts, looks
-from magasin.ops_print import Columns, table
+from magasin.ops_print import Columns, Listing
 
 rebuilds = typer.Typer(help="Projections built again beside the live ones.", no_args_is_help=True)
 replays = typer.Typer(help="Stretches of the log, published again to one queue.", no_args_is_help=True)
@@ -154,7 +154,7 @@ def _counted(desk: Desk, preview: dict[str, Any]) -> dict[str, Any]:
 
 
 def _previewed(desk: Desk, preview: dict[str, Any]) -> None:
-    desk.out.print(table(preview["sample"], SAMPLE, f"{preview['total']:,} events; the first:"))
+    desk.out.print(Listing(preview["sample"], SAMPLE, f"{preview['total']:,} events; the first:"))
 
 
 def _rebuilt(desk: Desk, found: dict[str, Any]) -> None:
@@ -162,13 +162,13 @@ def _rebuilt(desk: Desk, found: dict[str, Any]) -> None:
     tables = (found["diff"] or {}).get("tables", {})
     examples = [{**each, "table": name} for name, part in tables.items() for each in part["examples"]]
     if examples:
-        desk.out.print(table(examples, EXAMPLES, "What would change, the largest first"))
+        desk.out.print(Listing(examples, EXAMPLES, "What would change, the largest first"))
 
 
 def _proven(desk: Desk, found: dict[str, Any], columns: Columns) -> None:
     desk.told(found, columns)
     if found["mismatches"]:
-        desk.out.print(table(found["mismatches"], MISMATCHES, "What differs from the log"))
+        desk.out.print(Listing(found["mismatches"], MISMATCHES, "What differs from the log"))
 
 
 def _rate(rate: float | None) -> dict[str, float]:

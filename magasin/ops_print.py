@@ -2,12 +2,14 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 Json = dict[str, Any]
@@ -15,6 +17,7 @@ Columns = Mapping[str, str]
 """The heading of each column, and where its value stands in an item: a member, or members joined by points."""
 LOOK_SECONDS: Final = 0.5
 MOST_TEXT: Final = 80
+ANY_WIDTH: Final = 1_000
 INSTANT: Final = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)$")
 STYLES: Final = {
     "running": "cyan", "done": "green", "live": "green", "promoted": "green", "ready": "green", "failed": "bold red", "stopped": "bold red",
@@ -23,16 +26,41 @@ STYLES: Final = {
 """A colour only underlines what the word says."""
 
 
-def table(items: Sequence[Json], columns: Columns, title: str = "") -> Table:
-    """One row an item; numbers to the right."""
-    found = Table(title=title or None, title_justify="left", header_style="bold", show_lines=False)
-    values = {heading: [member(item, path) for item in items] for heading, path in columns.items()}
-    for place, (heading, column) in enumerate(values.items()):
-        numbers = all(isinstance(each, int | float) or each is None for each in column) and any(each is not None for each in column)
-        found.add_column(heading, justify="right" if numbers else "left", overflow="fold", no_wrap=place == 0)
-    for row in zip(*values.values(), strict=True):
-        found.add_row(*(_cell(value) for value in row))
-    return found
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A table with one row an item, numbers to the right; one item below the other where the screen is too narrow for whole words."""
+
+    items: Sequence[Json]
+    columns: Columns
+    title: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Whichever fits."""
+        table = self._table()
+        if not self.items or Measurement.get(console, options.update(max_width=ANY_WIDTH), table).minimum <= options.max_width:
+            yield table
+        else:
+            yield from self._records()
+
+    def _table(self) -> Table:
+        found = Table(title=self.title or None, title_justify="left", header_style="bold", show_lines=False)
+        values = {heading: [member(item, path) for item in self.items] for heading, path in self.columns.items()}
+        for place, (heading, column) in enumerate(values.items()):
+            numbers = all(isinstance(each, int | float) or each is None for each in column) and any(each is not None for each in column)
+            found.add_column(heading, justify="right" if numbers else "left", overflow="fold", no_wrap=place == 0)
+        for row in zip(*values.values(), strict=True):
+            found.add_row(*(_cell(value) for value in row))
+        return found
+
+    def _records(self) -> Iterator[RenderableType]:
+        if self.title:
+            yield Text(self.title, style="italic")
+        for item in self.items:
+            found = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
+            for heading, path in self.columns.items():
+                found.add_row(Text(heading, style="bold"), _cell(member(item, path)))
+            yield found
+            yield ""
 
 
 def member(item: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - any JSON value
