@@ -74,7 +74,7 @@ _SOLD = text(_SOLD_UNITS.format(which="WHERE cell.sku = ANY(CAST(:skus AS text[]
 _URGENT = text(f"""
     WITH short AS MATERIALIZED (SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_OF_STORE}) AS level),
     sold AS MATERIALIZED ({_SOLD_UNITS.format(which="WHERE true")})
-    SELECT short.* FROM short LEFT JOIN sold USING (store_id, sku)
+    SELECT short.*, coalesce(sold.units, 0)::bigint AS sold_units FROM short LEFT JOIN sold USING (store_id, sku)
     ORDER BY greatest(short.on_hand, 0)::numeric / CASE WHEN sold.units > 0 THEN sold.units END NULLS LAST,
              coalesce(sold.units, 0) DESC, 1, 2
     LIMIT :limit
@@ -122,13 +122,13 @@ class LowStock(Report):
         if "sku" not in question.group_by:
             return page(shelf.figures(connection, (STOCK_OUTS, NEGATIVE, LOW), one_more(question)), question)
         if question.option("sort") == "urgency":
-            found = Found(_products(connection, _URGENT, replace(question, after=None)))
-        else:
-            found = page(_products(connection, _ROWS, one_more(question)), question)
+            urgent = _products(connection, _URGENT, replace(question, after=None))
+            return Found(with_names(connection, [_paced(row, row.pop("sold_units")) for row in urgent]))
+        found = page(_products(connection, _ROWS, one_more(question)), question)
         return replace(found, rows=with_names(connection, _with_pace(connection, found.rows, question)))
 
 
-def _products(connection: Connection, statement: TextClause, question: Question) -> Sequence[Mapping[str, Any]]:
+def _products(connection: Connection, statement: TextClause, question: Question) -> list[dict[str, Any]]:
     place = question.after or (None, None)
     least, most = BOUNDS[question.option("status")]
     categories = None if question.category is None else called(connection, question.category)
