@@ -21,6 +21,8 @@ ROLE = "magasin"
 DATABASE = "magasin"
 INITDB_SECONDS = 120
 LOCALE = "C.UTF-8"
+COLLATION = "C"
+"""The same order, of code points; but here PostgreSQL compares itself, which is faster to look up than by the library of the system."""
 DEBIAN = Path("/usr/lib/postgresql")
 ELSEWHERE = Path("/var/lib")
 """Where data goes when the server's own user can't reach the project's folder."""
@@ -129,7 +131,8 @@ def _initialise(folder: Path, owner: Owner, password: str) -> None:
     write_private(secret, password)
     if owner.uid >= 0:
         os.chown(secret, owner.uid, owner.gid)
-    options = ("-U", ROLE, "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", f"--locale={LOCALE}")
+    locale = (f"--locale={LOCALE}", f"--lc-collate={COLLATION}")
+    options = ("-U", ROLE, "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", *locale)
     done = subprocess.run(
         dying_with_parent((str(bin_folder / "initdb"), "-D", str(scratch), *options), signal.SIGTERM, *owner.privileges),
         check=False, capture_output=True, text=True, cwd="/", env={"PATH": os.environ["PATH"], "LC_ALL": LOCALE}, timeout=INITDB_SECONDS,

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, TextClause, text
 
+from infra.database import array_text
 from projections import shelf
 from projections.categories import called
 from projections.daily_sales import DailySales
@@ -35,45 +36,67 @@ LISTED: Final[Mapping[str | None, Callable[[Mapping[str, Any]], int]]] = {
 """How many products of each status are listed, by the counts of a store."""
 
 # Plain SQL over the stock writer's tables, as in `shelf`, which tells in which stores there is something to find.
-_SHORT: Final = """
+_LEVEL: Final = """
     SELECT l.store_id, l.sku, l.on_hand, w.reorder_point, w.target_level,
            CASE WHEN l.on_hand < 0 THEN 'negative' WHEN l.on_hand = 0 THEN 'out' ELSE 'low' END AS status
-    FROM {levels} AS l
-    LEFT JOIN store_product w ON w.store_id = l.store_id AND w.sku = l.sku
-    LEFT JOIN product p ON p.sku = l.sku
-    WHERE {where} AND (l.on_hand <= 0 OR l.on_hand <= w.reorder_point)
-      AND (CAST(:skus AS text[]) IS NULL OR l.sku = ANY(CAST(:skus AS text[])))
-      AND (CAST(:categories AS text[]) IS NULL OR p.category_fr = ANY(CAST(:categories AS text[])))
-      AND (CAST(:after AS text) IS NULL OR (l.store_id, l.sku) > (:after, :after_sku))
-      AND (CAST(:least AS bigint) IS NULL OR l.on_hand >= :least) AND (CAST(:most AS bigint) IS NULL OR l.on_hand <= :most)
 """
-_OF_STORE: Final = _SHORT.format(levels="stock_level", where="l.store_id = place.store_id")
+_WANTED: Final = "LEFT JOIN store_product w ON w.store_id = l.store_id AND w.sku = l.sku"
+_BOUNDS: Final = "(CAST(:least AS bigint) IS NULL OR l.on_hand >= :least) AND (CAST(:most AS bigint) IS NULL OR l.on_hand <= :most)"
+_SHORT: Final = f"""
+    {_LEVEL} FROM {{levels}} {_WANTED} WHERE {{where}} AND (l.on_hand <= 0 OR l.on_hand <= w.reorder_point)
+      AND (CAST(:after AS text) IS NULL OR (l.store_id, l.sku) > (:after, :after_sku)) AND {_BOUNDS}
+"""
+_WITH_CATEGORY: Final = "LEFT JOIN product p ON p.sku = l.sku"
+_AMONG: Final = """
+    (CAST(:skus AS text[]) IS NULL OR l.sku = ANY(CAST(:skus AS text[])))
+    AND (CAST(:categories AS text[]) IS NULL OR p.category_fr = ANY(CAST(:categories AS text[])))
+"""
+_OF_STORE: Final = _SHORT.format(levels=f"stock_level AS l {_WITH_CATEGORY}", where=f"l.store_id = place.store_id AND {_AMONG}")
 _PLACES: Final = "(SELECT unnest(CAST(:stores AS text[])) AS store_id ORDER BY 1) AS place"
-_SOLD_UNITS: Final = """
-    SELECT cell.store_id, cell.sku, sum(cell.units) AS units
-    FROM (
-        SELECT store_id, coalesce(CAST(:through AS date), (timezone(timezone, now()) - CAST(day_ends AS interval))::date) AS today
-        FROM store WHERE store_id = ANY(CAST(:stores AS text[]))
-    ) AS place
-    JOIN daily_sales.sku_day cell
-      ON cell.store_id = place.store_id AND cell.business_date > place.today - :days AND cell.business_date <= place.today
-    {which} GROUP BY cell.store_id, cell.sku
+_TODAY: Final = """
+    SELECT store_id, coalesce(CAST(:through AS date), (timezone(timezone, now()) - CAST(day_ends AS interval))::date) AS today
+    FROM store WHERE store_id = ANY(CAST(:stores AS text[]))
 """
+_PACE_DAYS: Final = "cell.store_id = place.store_id AND cell.business_date > place.today - :days AND cell.business_date <= place.today"
 _ROWS = text(f"""
     SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_OF_STORE} ORDER BY l.sku LIMIT :limit) AS level ORDER BY 1, 2 LIMIT :limit
 """)  # noqa: S608 - put together from the constants above
 # Product by product, each in all stores at once: for those of one category, when many stores have a few of them.
 _OF_ALL: Final = _SHORT.format(
-    levels="(SELECT * FROM stock_level WHERE sku = ANY(CAST(:skus AS text[])) OFFSET 0)",
+    levels="""unnest(CAST(:skus AS text[])) AS listed(sku) CROSS JOIN LATERAL (
+        SELECT * FROM stock_level WHERE sku = listed.sku AND store_id >= (SELECT min(name) FROM unnest(CAST(:stores AS text[])) AS name)
+        AND store_id <= (SELECT max(name) FROM unnest(CAST(:stores AS text[])) AS name) OFFSET 0
+    ) AS l""",
     where="l.store_id = ANY(CAST(:stores AS text[]))",
 )
 _OF_PRODUCTS = text(f"{_OF_ALL} ORDER BY 1, 2 LIMIT :limit")
 _OF_CATEGORIES = text("SELECT sku FROM product WHERE category_fr = ANY(CAST(:categories AS text[])) LIMIT :limit")
-_SOLD = text(_SOLD_UNITS.format(which="WHERE cell.sku = ANY(CAST(:skus AS text[]))"))
+# The days of the page's stores, store by store: left to choose, PostgreSQL reads those of all stores, or the same ones for each product.
+_SOLD = text(f"""
+    SELECT store_id, sku, sum(recent.units) AS units FROM (
+        SELECT place.store_id, cell.sku, cell.units FROM ({_TODAY}) AS place
+        CROSS JOIN LATERAL (SELECT cell.sku, cell.units FROM daily_sales.sku_day cell WHERE {_PACE_DAYS} OFFSET 0) AS cell OFFSET 0
+    ) AS recent JOIN unnest(CAST(:stores AS text[]), CAST(:skus AS text[])) AS listed(store_id, sku) USING (store_id, sku)
+    GROUP BY store_id, sku
+""")  # noqa: S608 - the same
+# What is gone and was sold comes first, the best sold before all others; that these fill the page is likely.
+_GONE = text(f"""
+    {_LEVEL}, l.sold_units FROM (
+        SELECT l.store_id, l.sku, l.on_hand, sum(cell.units)::bigint AS sold_units FROM ({_TODAY}) AS place
+        JOIN stock_level l ON l.store_id = place.store_id {_WITH_CATEGORY}
+        JOIN daily_sales.sku_day cell ON cell.sku = l.sku AND {_PACE_DAYS}
+          AND cell.business_date >= coalesce(CAST(:through AS date), current_date - 1) - :days
+        WHERE l.on_hand <= 0 AND {_AMONG} AND {_BOUNDS}
+        GROUP BY 1, 2, 3 HAVING sum(cell.units) > 0 ORDER BY 4 DESC, 1, 2 LIMIT :limit
+    ) AS l {_WANTED} ORDER BY l.sold_units DESC, 1, 2
+""")  # noqa: S608 - the same
 # All that is short is looked at: what will be missed first, and of what is gone already what sold most, can be known no other way.
 _URGENT = text(f"""
     WITH short AS MATERIALIZED (SELECT level.* FROM {_PLACES} CROSS JOIN LATERAL ({_OF_STORE}) AS level),
-    sold AS MATERIALIZED ({_SOLD_UNITS.format(which="WHERE true")})
+    sold AS MATERIALIZED (
+        SELECT cell.store_id, cell.sku, sum(cell.units) AS units FROM ({_TODAY}) AS place
+        JOIN daily_sales.sku_day cell ON {_PACE_DAYS} GROUP BY cell.store_id, cell.sku
+    )
     SELECT short.*, coalesce(sold.units, 0)::bigint AS sold_units FROM short LEFT JOIN sold USING (store_id, sku)
     ORDER BY greatest(short.on_hand, 0)::numeric / CASE WHEN sold.units > 0 THEN sold.units END NULLS LAST,
              coalesce(sold.units, 0) DESC, 1, 2
@@ -122,7 +145,10 @@ class LowStock(Report):
         if "sku" not in question.group_by:
             return page(shelf.figures(connection, (STOCK_OUTS, NEGATIVE, LOW), one_more(question)), question)
         if question.option("sort") == "urgency":
-            urgent = _products(connection, _URGENT, replace(question, after=None))
+            asked = replace(question, after=None)
+            urgent = _products(connection, _GONE, asked)
+            if len(urgent) != question.limit:
+                urgent = _products(connection, _URGENT, asked)
             return Found(with_names(connection, [_paced(row, row.pop("sold_units")) for row in urgent]))
         found = page(_products(connection, _ROWS, one_more(question)), question)
         return replace(found, rows=with_names(connection, _with_pace(connection, found.rows, question)))
@@ -176,7 +202,7 @@ def _concerned(connection: Connection, question: Question) -> list[str]:
 
 
 def _with_pace(connection: Connection, rows: Sequence[Mapping[str, Any]], question: Question) -> list[dict[str, Any]]:
-    asked = {"stores": sorted({row["store_id"] for row in rows}), "skus": sorted({row["sku"] for row in rows})}
+    asked = {name: array_text([row[column] for row in rows]) for name, column in (("stores", "store_id"), ("skus", "sku"))}
     cells = connection.execute(_SOLD, asked | {"through": question.through, "days": DAYS})
     sold = {(cell.store_id, cell.sku): int(cell.units) for cell in cells}
     return [_paced(row, sold.get((row["store_id"], row["sku"]), 0)) for row in rows]

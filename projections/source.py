@@ -149,7 +149,7 @@ def plan(stored: Stored, question: Question, known: tuple[date, date] | None) ->
 class Reading:
     """What is to be read of every cell: `columns` are its dimensions, `values` its amounts, `cast` how they are added up.
 
-    With `skus` the cells of these products alone.
+    With `skus`, each named once, the cells of these products alone.
     """
 
     question: Question
@@ -176,12 +176,19 @@ class Reading:
         picked = [f"{_column(name, grain)} AS {name}" for name in self.columns]
         picked += [f"{'-' if sign < 0 else ''}cell.{name}{self.cast} AS {name}" for name in self.values]
         where = [*conditions, *self._filters(parameters), *_within(self.within, grain, table)]
-        return f"SELECT {', '.join(picked)} FROM {table.schema}.{table.name} cell{' WHERE ' if where else ''}{' AND '.join(where)}"  # noqa: S608
+        cells = f"{table.schema}.{table.name} cell{' WHERE ' if where else ''}{' AND '.join(where)}"
+        if self.skus is not None:
+            # One by one: left to choose, PostgreSQL reads a whole month for a page, and plans as long as it looks up.
+            chosen = f"unnest(CAST({parameters.add(list(self.skus))} AS text[])) AS chosen(sku)"
+            cells = f"{chosen} CROSS JOIN LATERAL (SELECT * FROM {cells} AND cell.sku = chosen.sku OFFSET 0) AS cell"  # noqa: S608 - as below
+        return f"SELECT {', '.join(picked)} FROM {cells}"  # noqa: S608 - every name comes from the code
 
     def _late(self, late: Late, finest: Table, parameters: Parameters) -> str:
         picked = [f"{_column(name, 'day')} AS {name}" for name in self.columns]
         picked += [f"cell.{name}{self.cast} AS {name}" for name in self.values]
         where = [*self._days(parameters), *self._filters(parameters), *_within(self.within, "day", finest)]
+        if self.skus is not None:
+            where.append(f"cell.sku = ANY(CAST({parameters.add(list(self.skus))} AS text[]))")
         arrays = ", ".join(f"CAST({parameters.add(list(values))} AS {kind}[])" for _, kind, values in late.columns)
         cells = f"unnest({arrays}) AS cell({', '.join(name for name, _, _ in late.columns)})"
         return f"SELECT {', '.join(picked)} FROM {cells}{' WHERE ' if where else ''}{' AND '.join(where)}"  # noqa: S608 - as above
@@ -198,8 +205,6 @@ class Reading:
             found.append(f"cell.store_id = ANY(CAST({parameters.add(sorted(asked.stores))} AS text[]))")
         if asked.sku is not None:
             found.append(f"cell.sku = {parameters.add(asked.sku)}")
-        if self.skus is not None:
-            found.append(f"cell.sku = ANY(CAST({parameters.add(list(self.skus))} AS text[]))")
         if asked.hour is not None:
             found.append(f"cell.hour = {parameters.add(asked.hour)}")
         return found

@@ -22,6 +22,12 @@ from projections.source import TIMES, Parameters, Plan, Reading, Stored, alike, 
 PLAIN_SUM: Final = re.compile(r"sum\(\w+\)")
 STEPS: Final = {"business_date": "1 day", "week": "7 days", "month": "1 month"}
 TYPES: Final = {"business_date": "date", "week": "date", "month": "date", "hour": "smallint"}
+SAMPLED: Final = 5
+"""Per cent of the pages of cells from which the best are guessed."""
+DEEPER: Final = 1.4
+"""So many times as deep is looked into the sample: a guess that is too high costs a second look, one that is too low some products more."""
+LEAST_BEFORE: Final = 2
+"""So many come before the guess in the sample at least: chance has little say in it then."""
 UNNAMED: Final = ""
 """The category of what the catalogue doesn't have: a place in the order, which NULL has not."""
 
@@ -88,23 +94,29 @@ class Statement:
             f"WHERE {TIMES[span.grain]} = {parameters.add(span.first)}{start} ORDER BY sku LIMIT 1 OFFSET {parameters.add(products)}"
         )
 
-    def at_place(self, place: int, parameters: Parameters) -> str:
-        """What the product at this place (from 1) comes to in the longest stretch of time."""
+    @property
+    def days(self) -> int:
+        """How many days its stretches of time have."""
+        return sum(each.sign * each.days(self.plan.known) for each in self.plan.spans)
+
+    def at_place(self, place: int, parameters: Parameters, *, sample: bool) -> str:
+        """What the product at this place (from 1) comes to in the longest stretch of time; by a sample about so, or lower."""
         span = self._coarsest()
         if span is None:
             return "SELECT NULL"
         table = self.plan.tables[span.grain]
-        when = f"{TIMES[span.grain]} = {parameters.add(span.first)}{self._among(parameters)}"
+        among = f" TABLESAMPLE SYSTEM ({SAMPLED}) REPEATABLE (0)" if sample else ""
+        before = max(LEAST_BEFORE, int(place * SAMPLED / 100 * DEEPER)) if sample else place - 1
         return (
-            f"SELECT {self._amount()} FROM {table.schema}.{table.name} WHERE {when} "  # noqa: S608 - see the module
-            f"ORDER BY 1 DESC LIMIT 1 OFFSET {parameters.add(place - 1)}"
+            f"SELECT {self._amount()} FROM {table.schema}.{table.name}{among} "  # noqa: S608 - see the module
+            f"WHERE {TIMES[span.grain]} = {parameters.add(span.first)}{self._among(parameters)} "
+            f"ORDER BY 1 DESC LIMIT 1 OFFSET {parameters.add(before)}"
         )
 
     def times_as_long(self) -> float:
         """How many times as long as the longest stretch all of them are."""
         span = self._coarsest()
-        whole = sum(each.sign * each.days(self.plan.known) for each in self.plan.spans)
-        return 1.0 if span is None else whole / span.days(self.plan.known)
+        return 1.0 if span is None else self.days / span.days(self.plan.known)
 
     def with_at_least(self, least: int, parameters: Parameters) -> str:
         """The products that come in some stretch of time to its share of that: whoever comes to it in all comes to one of the shares.

@@ -511,7 +511,8 @@ async def test_low_stock_is_what_runs_out_and_when(engine: Engine, chain: Chain,
         for status in ("negative", "out", "low"):
             rows = await every_row(client, "low-stock", 3, to=through.isoformat(), status=status)
             assert rows == [row for row in expected if row["status"] == status]
-        urgent = await read(client, "reports/low-stock", sort="urgency", limit=5, to=through.isoformat())
+        urgent = [await read(client, "reports/low-stock", sort="urgency", limit=limit, to=through.isoformat()) for limit in (1, 2, 3, 5, 50)]
+        urgent_fruits = await read(client, "reports/low-stock", sort="urgency", limit=1, category="Fruits EN", to=through.isoformat())
         counts = await every_row(client, "low-stock", 3, group_by="store")
         fruits = await every_row(client, "low-stock", 3, category="Fruits EN", store="north", to=through.isoformat())
         everywhere = await every_row(client, "low-stock", 1, category="Fruits EN", to=through.isoformat())
@@ -519,7 +520,8 @@ async def test_low_stock_is_what_runs_out_and_when(engine: Engine, chain: Chain,
     assert fruits == [row for row in expected if row["store_id"] == "north" and CATEGORIES.get(row["sku"]) == "Fruits"]
     assert everywhere == [row for row in expected if CATEGORIES.get(row["sku"]) == "Fruits"]
     assert apples["items"] == sorted((row for row in expected if row["sku"] == "apple"), key=by_urgency)
-    assert urgent["items"] == sorted(expected, key=by_urgency)[:5]
+    assert [page["items"] for page in urgent] == [sorted(expected, key=by_urgency)[:limit] for limit in (1, 2, 3, 5, 50)]
+    assert urgent_fruits["items"] == sorted(everywhere, key=by_urgency)[:1]
     for row in counts:
         of_store = [each["status"] for each in expected if each["store_id"] == row["store_id"]]
         assert (row["low_skus"], row["negative_skus"]) == (of_store.count("low"), of_store.count("negative"))
