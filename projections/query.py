@@ -24,8 +24,9 @@ MOST_FOUND: Final = 5_000
 LESS_THAN_LIKELY: Final = 0.8
 """A guess that is too high costs twice as much as one that is too low."""
 MOST_GUESSES: Final = 3
+SHORT_PAGE: Final = 100
 MOST_ADDED_DAYS: Final = 100
-"""Of so many the products are all added up; of more, guessing which of them can be among the best is faster."""
+"""For longer pages of so many days all products are added up. Else guessing which of them can be among the best is faster."""
 ONE_DAY: Final = timedelta(days=1)
 _OF_CATEGORIES: Final = text("SELECT sku FROM product WHERE category_fr = ANY(CAST(:names AS text[])) LIMIT :most")
 
@@ -98,7 +99,8 @@ def _best(connection: Connection, statement: Statement, limit: int) -> list[dict
     found = _of_categories(connection, statement)
     if found is not None:
         return rows_of(connection, replace(statement, skus=found, categories=None), Parameters())
-    guessed = _guessed(connection, statement, limit) if statement.days > MOST_ADDED_DAYS else None
+    worth = limit <= SHORT_PAGE or statement.days > MOST_ADDED_DAYS
+    guessed = _guessed(connection, statement, limit) if worth else None
     if guessed is not None:
         return guessed
     with _stretches(connection):

@@ -511,7 +511,9 @@ async def test_low_stock_is_what_runs_out_and_when(engine: Engine, chain: Chain,
         for status in ("negative", "out", "low"):
             rows = await every_row(client, "low-stock", 3, to=through.isoformat(), status=status)
             assert rows == [row for row in expected if row["status"] == status]
-        urgent = [await read(client, "reports/low-stock", sort="urgency", limit=limit, to=through.isoformat()) for limit in (1, 2, 3, 5, 50)]
+        urgent = [
+            await read(client, "reports/low-stock", sort="urgency", limit=limit, to=through.isoformat()) for limit in (1, 2, 3, 5, 50)
+        ]
         urgent_fruits = await read(client, "reports/low-stock", sort="urgency", limit=1, category="Fruits EN", to=through.isoformat())
         counts = await every_row(client, "low-stock", 3, group_by="store")
         fruits = await every_row(client, "low-stock", 3, category="Fruits EN", store="north", to=through.isoformat())
