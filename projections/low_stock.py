@@ -13,6 +13,7 @@ from projections.categories import called
 from projections.daily_sales import DailySales
 from projections.measures import DAYS_LEFT, LOW, NEGATIVE, ON_HAND, RECENT_UNITS, REORDER_POINT, STOCK_OUTS, TARGET_LEVEL
 from projections.names import with_names
+from projections.query import stretches
 from projections.question import Question
 from projections.report import Found, Report, one_more, page
 
@@ -71,13 +72,13 @@ _OF_ALL: Final = _SHORT.format(
 )
 _OF_PRODUCTS = text(f"{_OF_ALL} ORDER BY 1, 2 LIMIT :limit")
 _OF_CATEGORIES = text("SELECT sku FROM product WHERE category_fr = ANY(CAST(:categories AS text[])) LIMIT :limit")
-# The days of the page's stores, store by store: left to choose, PostgreSQL reads those of all stores, or the same ones for each product.
+# The days of the page's stores, store by store, each cell looked up in the page, as IS TRUE has it: left to choose, PostgreSQL reads the
+# days of all stores, or those of one store for each of its products.
+_LISTED: Final = "SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:skus AS text[]))"
 _SOLD = text(f"""
-    SELECT store_id, sku, sum(recent.units) AS units FROM (
-        SELECT place.store_id, cell.sku, cell.units FROM ({_TODAY}) AS place
-        CROSS JOIN LATERAL (SELECT cell.sku, cell.units FROM daily_sales.sku_day cell WHERE {_PACE_DAYS} OFFSET 0) AS cell OFFSET 0
-    ) AS recent JOIN unnest(CAST(:stores AS text[]), CAST(:skus AS text[])) AS listed(store_id, sku) USING (store_id, sku)
-    GROUP BY store_id, sku
+    SELECT place.store_id, cell.sku, sum(cell.units) AS units FROM ({_TODAY}) AS place CROSS JOIN LATERAL (
+        SELECT * FROM daily_sales.sku_day cell WHERE {_PACE_DAYS} AND ((cell.store_id, cell.sku) IN ({_LISTED})) IS TRUE OFFSET 0
+    ) AS cell GROUP BY 1, 2
 """)  # noqa: S608 - the same
 # What is gone and was sold comes first, the best sold before all others; that these fill the page is likely.
 _GONE = text(f"""
@@ -203,7 +204,8 @@ def _concerned(connection: Connection, question: Question) -> list[str]:
 
 def _with_pace(connection: Connection, rows: Sequence[Mapping[str, Any]], question: Question) -> list[dict[str, Any]]:
     asked = {name: array_text([row[column] for row in rows]) for name, column in (("stores", "store_id"), ("skus", "sku"))}
-    cells = connection.execute(_SOLD, asked | {"through": question.through, "days": DAYS})
+    with stretches(connection):
+        cells = connection.execute(_SOLD, asked | {"through": question.through, "days": DAYS}).all()
     sold = {(cell.store_id, cell.sku): int(cell.units) for cell in cells}
     return [_paced(row, sold.get((row["store_id"], row["sku"]), 0)) for row in rows]
 

@@ -42,6 +42,7 @@ __all__ = [
     "money_text",
     "plan_of",
     "rows_of",
+    "stretches",
 ]
 
 
@@ -103,12 +104,12 @@ def _best(connection: Connection, statement: Statement, limit: int) -> list[dict
     guessed = _guessed(connection, statement, limit) if worth else None
     if guessed is not None:
         return guessed
-    with _stretches(connection):
+    with stretches(connection):
         return rows_of(connection, statement, Parameters())
 
 
 @contextmanager
-def _stretches(connection: Connection) -> Iterator[None]:
+def stretches(connection: Connection) -> Iterator[None]:
     """Reads stretches of time by bitmap.
 
     Where cells lie in the order of their days, PostgreSQL expects to follow the index at the same price; that takes up to twice as long.
@@ -134,10 +135,10 @@ def _guessed(connection: Connection, statement: Statement, limit: int) -> list[d
     missing. When it doesn't, so many products come to what that row does, and with this for the guess the page is found.
     """
     asked, spans = statement.question, statement.plan.spans
-    with _stretches(connection):
+    with stretches(connection):
         least = _likely(connection, statement, asked.offset + limit)
     for _ in range(MOST_GUESSES):
-        with _stretches(connection):
+        with stretches(connection):
             found = _skus(connection, statement, least) if least > 0 else []
         if not found or len(found) > MOST_FOUND or not few(spans, len(found)):
             return None

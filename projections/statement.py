@@ -105,13 +105,18 @@ class Statement:
         if span is None:
             return "SELECT NULL"
         table = self.plan.tables[span.grain]
-        among = f" TABLESAMPLE SYSTEM ({SAMPLED}) REPEATABLE (0)" if sample else ""
+        some = f" TABLESAMPLE SYSTEM ({SAMPLED}) REPEATABLE (0)" if sample else ""
         before = max(LEAST_BEFORE, int(place * SAMPLED / 100 * DEEPER)) if sample else place - 1
-        return (
-            f"SELECT {self._amount()} FROM {table.schema}.{table.name}{among} "  # noqa: S608 - see the module
-            f"WHERE {TIMES[span.grain]} = {parameters.add(span.first)}{self._among(parameters)} "
-            f"ORDER BY 1 DESC LIMIT 1 OFFSET {parameters.add(before)}"
+        # Only the best of all are asked for their category, one by one, as the OFFSETs have it.
+        best = (
+            f"SELECT sku, {self._amount()} AS amount FROM {table.schema}.{table.name}{some} "  # noqa: S608 - see the module
+            f"WHERE {TIMES[span.grain]} = {parameters.add(span.first)} ORDER BY 2 DESC OFFSET 0"
         )
+        among = ""
+        if self.categories is not None:
+            called = f"product.sku = best.sku AND category_fr = ANY(CAST({parameters.add(list(self.categories))} AS text[]))"
+            among = f" WHERE EXISTS (SELECT FROM product WHERE {called} OFFSET 0)"
+        return f"SELECT amount FROM ({best}) AS best{among} LIMIT 1 OFFSET {parameters.add(before)}"  # noqa: S608 - see the module
 
     def times_as_long(self) -> float:
         """How many times as long as the longest stretch all of them are."""
