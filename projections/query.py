@@ -135,8 +135,7 @@ def _guessed(connection: Connection, statement: Statement, limit: int) -> list[d
     missing. When it doesn't, so many products come to what that row does, and with this for the guess the page is found.
     """
     asked, spans = statement.question, statement.plan.spans
-    with stretches(connection):
-        least = _likely(connection, statement, asked.offset + limit)
+    least = _likely(connection, statement, asked.offset + limit)
     for _ in range(MOST_GUESSES):
         with stretches(connection):
             found = _skus(connection, statement, least) if least > 0 else []

@@ -52,16 +52,17 @@ class TopProducts(OfCategories):
         asked = replace(question, sort=question.option("sort") or "revenue")
         rows = page(query.answer(connection, self, one_more(asked)), asked)
         (total,) = query.answer(connection, self, replace(asked, group_by=(), sort=None, limit=None, offset=0)) if rows.rows else ({},)
-        return replace(rows, rows=with_names(connection, [_shared(row, total) for row in rows.rows]))
+        return replace(rows, rows=with_names(connection, _with_shares(rows.rows, total)))
 
 
-def _shared(row: Mapping[str, Any], total: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, **{share(each).name: _percent(row[each.name], total[each.name]) for each in SHARED}}
+def _with_shares(rows: Sequence[Mapping[str, Any]], total: Mapping[str, Any]) -> list[dict[str, Any]]:
+    wholes = [(share(each).name, each.name, Decimal(total[each.name])) for each in SHARED if rows]
+    return [{**row, **{name: _percent(row[of], whole) for name, of, whole in wholes}} for row in rows]
 
 
-def _percent(part: str | int, whole: str | int) -> float | None:
+def _percent(part: str | int, whole: Decimal) -> float | None:
     """Two decimals, half up; None of nothing."""
-    return float(round(100 * Decimal(part) / Decimal(whole), 2)) if Decimal(whole) else None
+    return float(round(100 * Decimal(part) / whole, 2)) if whole else None
 
 
 def best(connection: Connection, question: Question, count: int) -> Sequence[Mapping[str, Any]]:
