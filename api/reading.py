@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -96,7 +97,7 @@ class Reader:
         headers = {"ETag": f'"{key}"', "Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Language, Authorization"}
         if _has(request, key):
             return Response(status_code=304, headers=headers)
-        kept = await self._kept(key)
+        kept, keeping = await self._kept(key), None
         if kept is None:
 
             def work() -> bytes:
@@ -104,13 +105,14 @@ class Reader:
 
             async with self._exports if long or form != "json" else nullcontext():
                 kept = await asyncio.to_thread(work)
-            await self._keep(key, kept)
+            # Once it is answered: who asked needn't wait for that.
+            keeping = BackgroundTask(self._keep, key, kept)
         link, _, body = kept.partition(b"\n")
         if link:
             headers["Link"] = link.decode()
         if form != "json":
             headers["Content-Disposition"] = f'attachment; filename="{_file_name(request)}.{form}"'
-        return Response(body, headers=headers, media_type=MEDIA_TYPES[form])
+        return Response(body, headers=headers, media_type=MEDIA_TYPES[form], background=keeping)
 
     def _with_connection(self, ask: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - whatever `ask` answers
         try:

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from projections import aisle, shelf
-from projections.low_stock import LowStock
+from projections.low_stock import LowStock, listed
 from projections.measures import AMOUNT, LOW, NEGATIVE, ON_HAND, RECEIPT_UNITS, RECEIPTS, SKUS, STOCK_OUTS, UNKNOWN_COST, VALUE
 from projections.query import plan_of, rows_of
 from projections.question import Question
@@ -73,6 +73,7 @@ class Consolidated(Report):
         frame = Frame(self.measures, one_more(question), _STATUSES.format(sums=sums, cells=cells))
         found = page(rows_of(connection, frame, parameters), question)
         now = Question((), stores=question.stores)
-        (remaining,) = shelf.figures(connection, REMAINING, now)
-        low = LowStock().find(connection, replace(now, group_by=LowStock.group_by, through=question.through, limit=FIRST)).rows
+        moved = shelf.changed(connection, question.stores)
+        (remaining,) = shelf.figures(connection, REMAINING, now, moved)
+        low = listed(connection, replace(now, group_by=LowStock.group_by, through=question.through, limit=FIRST), moved).rows
         return replace(found, sections={"top_products": best(connection, question, FIRST), "remaining_stock": remaining, "low_stock": low})

@@ -1,6 +1,6 @@
 """What is running out, or has run out, and how long will it last?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any, Final
@@ -151,15 +151,22 @@ class LowStock(Report):
             if len(urgent) != question.limit:
                 urgent = _products(connection, _URGENT, asked)
             return Found(with_names(connection, [_paced(row, row.pop("sold_units")) for row in urgent]))
-        found = page(_products(connection, _ROWS, one_more(question)), question)
-        return replace(found, rows=with_names(connection, _with_pace(connection, found.rows, question)))
+        return listed(connection, question)
 
 
-def _products(connection: Connection, statement: TextClause, question: Question) -> list[dict[str, Any]]:
+def listed(connection: Connection, question: Question, moved: Collection[str] | None = None) -> Found:
+    """A page of products, store by store. `moved` are the stores that `shelf.changed`, where somebody asked already."""
+    found = page(_products(connection, _ROWS, one_more(question), moved), question)
+    return replace(found, rows=with_names(connection, _with_pace(connection, found.rows, question)))
+
+
+def _products(
+    connection: Connection, statement: TextClause, question: Question, moved: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     place = question.after or (None, None)
     least, most = BOUNDS[question.option("status")]
     categories = None if question.category is None else called(connection, question.category)
-    stores = _concerned(connection, question)
+    stores = _concerned(connection, question, moved)
     skus = [question.sku] if question.sku is not None else _few(connection, categories, MOST_LOOKED_UP * len(stores))
     rows = connection.execute(
         _OF_PRODUCTS if skus is not None and statement is _ROWS else statement,
@@ -187,12 +194,12 @@ def _few(connection: Connection, categories: Sequence[str] | None, most: int) ->
     return list(found) if len(found) <= most else None
 
 
-def _concerned(connection: Connection, question: Question) -> list[str]:
+def _concerned(connection: Connection, question: Question, moved: Collection[str] | None) -> list[str]:
     """The stores that have something to list; of those of one page no more than fill it."""
     counts = replace(question, group_by=("store_id",), sku=None, limit=None, after=None, offset=0, sort=None)
     listed = LISTED[question.option("status")]
     begins = None if question.after is None else question.after[0]
-    rows = shelf.figures(connection, (STOCK_OUTS, NEGATIVE, LOW), counts)
+    rows = shelf.figures(connection, (STOCK_OUTS, NEGATIVE, LOW), counts, moved)
     counted = sorted((row["store_id"], listed(row)) for row in rows)
     due = [(store_id, count) for store_id, count in counted if count and (begins is None or store_id >= begins)]
     if question.limit is None or question.sku is not None or question.option("sort") == "urgency":

@@ -143,12 +143,14 @@ def changed(connection: Connection, stores: Collection[str] | None) -> dict[str,
     return {row.store_id: row.position for row in connection.execute(_CHANGED, asked)}
 
 
-def figures(connection: Connection, measures: Sequence[Measure], question: Question) -> list[dict[str, Any]]:
-    """Figures of the shelves, grouped by store, category or product; `connection` sees one moment."""
+def figures(
+    connection: Connection, measures: Sequence[Measure], question: Question, moved: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Figures of the shelves, grouped by store, category or product; `connection` sees one moment, whose `changed` stores are `moved`."""
     parameters = Parameters()
     categories = None if question.category is None else called(connection, question.category)
     by_product = "sku" in question.group_by or question.sku is not None
-    source = _levels(question, categories, parameters) if by_product else _shelves(connection, question, parameters)
+    source = _levels(question, categories, parameters) if by_product else _shelves(connection, question, moved, parameters)
     if categories is not None and not by_product:
         source = f"SELECT * FROM ({source}) AS every WHERE category = ANY(CAST({parameters.add(categories)} AS text[]))"  # noqa: S608 - see below
     return rows_of(connection, Frame(measures, question, source), parameters)
@@ -180,9 +182,9 @@ def _where(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _shelves(connection: Connection, question: Question, parameters: Parameters) -> str:
+def _shelves(connection: Connection, question: Question, moved: Collection[str] | None, parameters: Parameters) -> str:
     """What was counted, and on the spot what wasn't since."""
-    moved = sorted(changed(connection, question.stores))
+    moved = sorted(changed(connection, question.stores) if moved is None else moved)
     late = parameters.add(moved)
     chosen = "" if question.stores is None else f" AND store_id = ANY(CAST({parameters.add(sorted(question.stores))} AS text[]))"
     columns = ", ".join(("store_id", "category", *AMOUNTS))
