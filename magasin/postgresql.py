@@ -20,6 +20,8 @@ from magasin.supervise import Child
 ROLE = "magasin"
 DATABASE = "magasin"
 INITDB_SECONDS = 120
+SHARED_BUFFERS = "512MB"
+"""What is in use of it is taken from the machine as it is used: a year of a large chain, not a demonstration."""
 LOCALE = "C.UTF-8"
 COLLATION = "C"
 """The same order, of code points; but here PostgreSQL compares itself, which is faster to look up than by the library of the system."""
@@ -172,7 +174,8 @@ def server(home: Path, memory: Memory, *, stop_signal: signal.Signals = signal.S
     port, password = memory.port("postgresql"), memory.password("postgresql")
     options = (
         f"listen_addresses={LOOPBACK}", f"port={port}", "unix_socket_directories=", f"max_connections={MAX_CONNECTIONS}",
-        "password_encryption=scram-sha-256", "timezone=UTC", "log_timezone=UTC", "cluster_name=magasin", *DURABLE,
+        "password_encryption=scram-sha-256", "timezone=UTC", "log_timezone=UTC", "cluster_name=magasin",
+        f"shared_buffers={SHARED_BUFFERS}", *DURABLE,
     )  # fmt: skip
     command = [str(bin_folder / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
     child = Child(
