@@ -1,6 +1,7 @@
 """How fast is each projection built again, in how much memory? ``python -m bench.rebuild [projection …]``, on a database that has a log.
 
-Needs MAGASIN_DATABASE_URL: for instance that of a system into which ``make load-year`` brought a year of baskets. Builds each projection
+Needs MAGASIN_DATABASE_URL: for instance that of a system into which ``make load-year`` brought a year of baskets, and no process of the
+operators' jobs on it, which would take a rebuild over that it finds waiting. Builds each projection
 beside the live one, compares the two, gives the build up again; nobody sees anything of it. The rate is that of the whole: folding the log,
 making tables and indexes, comparing; beside it stands that of folding alone. Memory is the most that the process ever took until a quarter,
 a half and all of the log was folded; each projection has a process of its own.
