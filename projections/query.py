@@ -17,16 +17,13 @@ from projections import source
 from projections.categories import called
 from projections.facts import cents
 from projections.question import GROUPS, NEEDS, NoSuchGroup, Question
-from projections.source import Parameters, Plan, few, keys_of
+from projections.source import Parameters, Plan, keys_of
 from projections.statement import UNNAMED, Cellular, Frame, Statement, expression
 
 MOST_FOUND: Final = 5_000
 LESS_THAN_LIKELY: Final = 0.8
 """A guess that is too high costs twice as much as one that is too low."""
 MOST_GUESSES: Final = 3
-SHORT_PAGE: Final = 100
-MOST_ADDED_DAYS: Final = 100
-"""For longer pages of so many days all products are added up. Else guessing which of them can be among the best is faster."""
 ONE_DAY: Final = timedelta(days=1)
 _OF_CATEGORIES: Final = text("SELECT sku FROM product WHERE category_fr = ANY(CAST(:names AS text[])) LIMIT :most")
 
@@ -96,16 +93,24 @@ def _in_order(connection: Connection, statement: Statement, limit: int) -> list[
 
 
 def _best(connection: Connection, statement: Statement, limit: int) -> list[dict[str, Any]]:
-    """The best products: of few days all are added up, of many those that may be among the best."""
+    """The best products: those that may be among the best are added up, and all of them when that can't be told."""
     found = _of_categories(connection, statement)
     if found is not None:
-        return rows_of(connection, replace(statement, skus=found, categories=None), Parameters())
-    worth = limit <= SHORT_PAGE or statement.days > MOST_ADDED_DAYS
-    guessed = _guessed(connection, statement, limit) if worth else None
+        return _of_products(connection, statement, found)
+    guessed = _guessed(connection, statement, limit)
     if guessed is not None:
         return guessed
     with stretches(connection):
         return rows_of(connection, statement, Parameters())
+
+
+def _of_products(connection: Connection, statement: Statement, skus: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of these products alone."""
+    asked = replace(statement, skus=skus, categories=None)
+    if len(skus) <= source.MOST_CHOSEN:
+        return rows_of(connection, asked, Parameters())
+    with stretches(connection):
+        return rows_of(connection, asked, Parameters())
 
 
 @contextmanager
@@ -120,12 +125,12 @@ def stretches(connection: Connection) -> Iterator[None]:
 
 
 def _of_categories(connection: Connection, statement: Statement) -> Sequence[str] | None:
-    """The products of the categories asked for, where they are few enough to be looked up one by one."""
+    """The products of the categories asked for, where they are few enough to be named."""
     if statement.categories is None:
         return None
     asked = {"names": list(statement.categories), "most": MOST_FOUND + 1}
     found = connection.execute(_OF_CATEGORIES, asked).scalars().all()
-    return found if len(found) <= MOST_FOUND and few(statement.plan.spans, len(found)) else None
+    return found if len(found) <= MOST_FOUND else None
 
 
 def _guessed(connection: Connection, statement: Statement, limit: int) -> list[dict[str, Any]] | None:
@@ -134,14 +139,14 @@ def _guessed(connection: Connection, statement: Statement, limit: int) -> list[d
     Whoever comes to the guess is among those who have a fair share of it somewhere. So when the page's last row comes to it, nobody is
     missing. When it doesn't, so many products come to what that row does, and with this for the guess the page is found.
     """
-    asked, spans = statement.question, statement.plan.spans
+    asked = statement.question
     least = _likely(connection, statement, asked.offset + limit)
     for _ in range(MOST_GUESSES):
         with stretches(connection):
             found = _skus(connection, statement, least) if least > 0 else []
-        if not found or len(found) > MOST_FOUND or not few(spans, len(found)):
+        if not found or len(found) > MOST_FOUND:
             return None
-        rows = rows_of(connection, replace(statement, skus=found, categories=None), Parameters())
+        rows = _of_products(connection, statement, found)
         reached = _amount(statement, rows[-1]) if len(rows) == limit else least // 2
         if reached >= least:
             return rows

@@ -16,9 +16,9 @@ from projections.question import NEEDS, NoSuchGroup, Question
 
 TIMES: Final[Mapping[Grain, str]] = {"year": "year", "month": "month", "day": "business_date"}
 MOST_PROBES: Final = 1_500
-"""Days looked up one by one for one product: each costs 4 µs by the index."""
-MOST_CHOSEN: Final = 20_000
-"""The same for the products of one page, which lie beside each other: each costs 1 µs."""
+"""Days looked up one by one: each costs 4 µs by the index."""
+MOST_CHOSEN: Final = 500
+"""Products looked up one by one: each costs as much as reading 13 cells of a stretch of time. More are picked from the stretch."""
 # As timestamps without a zone: with one, each day would be looked up in the table of zones, which takes longer than adding it up.
 # The first day of all was a Monday, and a remainder costs little, where truncating to the week takes 0.2 µs a cell.
 _BY_DAY: Final = {
@@ -178,9 +178,13 @@ class Reading:
         where = [*conditions, *self._filters(parameters), *_within(self.within, grain, table)]
         cells = f"{table.schema}.{table.name} cell{' WHERE ' if where else ''}{' AND '.join(where)}"
         if self.skus is not None:
-            # One by one: left to choose, PostgreSQL reads a whole month for a page, and plans as long as it looks up.
-            chosen = f"unnest(CAST({parameters.add(list(self.skus))} AS text[])) AS chosen(sku)"
-            cells = f"{chosen} CROSS JOIN LATERAL (SELECT * FROM {cells} AND cell.sku = chosen.sku OFFSET 0) AS cell"  # noqa: S608 - as below
+            chosen = f"unnest(CAST({parameters.add(list(self.skus))} AS text[]))"
+            if self._one_by_one:
+                # Left to choose, PostgreSQL reads a whole month for a page, and plans as long as it looks up.
+                each = f"SELECT * FROM {cells} AND cell.sku = chosen.sku OFFSET 0"  # noqa: S608 - as below
+                cells = f"{chosen} AS chosen(sku) CROSS JOIN LATERAL ({each}) AS cell"
+            else:  # by a table of hashes: IS TRUE keeps it from being a join
+                cells += f" AND (cell.sku IN (SELECT {chosen})) IS TRUE"
         return f"SELECT {', '.join(picked)} FROM {cells}"  # noqa: S608 - every name comes from the code
 
     def _late(self, late: Late, finest: Table, parameters: Parameters) -> str:
@@ -192,6 +196,10 @@ class Reading:
         arrays = ", ".join(f"CAST({parameters.add(list(values))} AS {kind}[])" for _, kind, values in late.columns)
         cells = f"unnest({arrays}) AS cell({', '.join(name for name, _, _ in late.columns)})"
         return f"SELECT {', '.join(picked)} FROM {cells}{' WHERE ' if where else ''}{' AND '.join(where)}"  # noqa: S608 - as above
+
+    @property
+    def _one_by_one(self) -> bool:
+        return self.skus is not None and len(self.skus) <= MOST_CHOSEN
 
     def _days(self, parameters: Parameters) -> list[str]:
         asked = self.question
@@ -211,20 +219,15 @@ class Reading:
 
     def _spans(self, grain: Grain, spans: Sequence[Span], parameters: Parameters) -> list[str]:
         """The condition that a cell lies in one of the spans. Few products are looked up day by day, by the index that begins so."""
-        named = self.question.sku is not None or self.skus is not None
+        named = self.question.sku is not None or self._one_by_one
         days = [each for span in spans for each in _days_of(span)] if named and grain == "day" else []
-        if grain == "day" and not (days and (len(days) <= MOST_PROBES if self.skus is None else few(spans, len(self.skus)))):
+        if grain == "day" and not 0 < len(days) <= MOST_PROBES:
             ranges = [f"cell.business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
             return [f"({' OR '.join(ranges)})"]
         found = days or [span.first for span in spans]
         if len(found) == 1:  # in the order of the index, so that a page needs no sorting
             return [f"cell.{TIMES[grain]} = {parameters.add(found[0])}"]
         return [f"cell.{TIMES[grain]} = ANY(CAST({parameters.add(found)} AS date[]))"]
-
-
-def few(spans: Iterable[Span], products: int) -> bool:
-    """Whether the days among the spans are so few that each of so many products can be looked up on each of them."""
-    return products * sum(len(_days_of(span)) for span in spans if span.grain == "day") <= MOST_CHOSEN
 
 
 def alike(spans: Iterable[Span]) -> dict[tuple[Grain, int], list[Span]]:

@@ -129,22 +129,21 @@ class Statement:
         A year's share is larger than a week's, but not as much as it is longer: in few days more depends on chance.
         """
         groups = alike(self.plan.spans)
-        # Days are one stretch, each year and month is one of its own.
-        days = {key: [max(1, span.days(self.plan.known)) for span in spans] for key, spans in groups.items()}
-        lengths = {(grain, sign): [sum(each)] if grain == "day" else each for (grain, sign), each in days.items()}
-        whole = sum(sqrt(length) for each in lengths.values() for length in each)
+        # Days are one stretch, each year and month is one of its own, as long as the shortest of them.
+        lengths = {key: [max(1, span.days(self.plan.known)) for span in spans] for key, spans in groups.items()}
+        roots = {key: sqrt(sum(each) if key[0] == "day" else min(each)) for key, each in lengths.items()}
+        whole = sum(root if key[0] == "day" else root * len(groups[key]) for key, root in roots.items())
         among, parts = self._among(parameters), []
         for (grain, sign), spans in groups.items():
             table, amount = self.plan.tables[grain], f"{'' if sign > 0 else '-'}{self._amount()}"
-            shares = [parameters.add(ceil(least * sqrt(length) / whole)) for length in lengths[grain, sign]]
+            share = parameters.add(ceil(least * roots[grain, sign] / whole))
             if grain == "day":
-                when = [f"business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
-                enough = f"GROUP BY sku HAVING sum(({amount})::float8) >= {shares[0]}"
+                days = [f"business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
+                enough = f"({' OR '.join(days)}){among} GROUP BY sku HAVING sum(({amount})::float8) >= {share}"
             else:
-                times = [parameters.add(span.first) for span in spans]
-                when = [f"({TIMES[grain]} = {time} AND {amount} >= {share})" for time, share in zip(times, shares, strict=True)]
-                enough = ""
-            parts.append(f"SELECT sku FROM {table.schema}.{table.name} WHERE ({' OR '.join(when)}){among} {enough}")  # noqa: S608 - see the module
+                times = parameters.add([span.first for span in spans])
+                enough = f"{TIMES[grain]} = ANY(CAST({times} AS date[])) AND {amount} >= {share}{among}"
+            parts.append(f"SELECT sku FROM {table.schema}.{table.name} WHERE {enough}")  # noqa: S608 - see the module
         return " UNION ".join(parts)
 
     def _among(self, parameters: Parameters) -> str:
