@@ -64,14 +64,19 @@ named = Table(
 )
 """The category that the sales of a SKU were added to."""
 
+# The stores whose logs have gone on.
+_AHEAD: Final = """
+    SELECT store_id, place.seq, seen.position FROM checkpoint place LEFT JOIN aisle.seen USING (store_id)
+    WHERE place.projection = :projection AND place.generation = :live AND store_id <> :catalogue
+      AND place.seq::text IS DISTINCT FROM seen.position
+"""
 _PLACES = text(f"""
-    SELECT place.store_id, place.seq, CAST(seen.position AS bigint) AS position, basis.position AS basis,
-           concat_ws(':', head.seq, build.epoch) AS basis_now
+    SELECT ahead.store_id, ahead.seq, coalesce(CAST(ahead.position AS bigint), 0) AS position,
+           basis.position AS basis, concat_ws(':', head.seq, build.epoch) AS basis_now
     FROM (SELECT {EPOCH.format(projection=":projection")} AS epoch) AS build
     LEFT JOIN store_head head ON head.store_id = :catalogue
     LEFT JOIN aisle.seen basis ON basis.store_id = :catalogue
-    JOIN checkpoint place ON place.projection = :projection AND place.generation = :live AND place.store_id <> :catalogue
-    LEFT JOIN aisle.seen ON seen.store_id = place.store_id
+    LEFT JOIN ({_AHEAD}) AS ahead ON true
 """)  # noqa: S608 - put together from constants
 # The snapshot that all of it is of, for what is written as for what is read.
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit = off")
@@ -101,10 +106,11 @@ _AGAIN = (
 _NAME = text("""
     INSERT INTO aisle.named (sku, category) SELECT * FROM unnest(CAST(:skus AS text[]), CAST(:categories AS text[])) ON CONFLICT DO NOTHING
 """)
-_SEE = text("""
-    INSERT INTO aisle.seen (store_id, position) SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:positions AS text[]))
+_SEE = text(f"""
+    INSERT INTO aisle.seen (store_id, position) SELECT store_id, seq::text FROM ({_AHEAD}) AS ahead UNION ALL SELECT :catalogue, :basis
     ON CONFLICT (store_id) DO UPDATE SET position = excluded.position
-""")
+""")  # noqa: S608 - the same
+_ASKED: Final = {"projection": SALES, "live": LIVE, "catalogue": CATALOGUE_STREAM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,6 @@ class _State:
     """What is written and what is not: `basis` is where catalogue and build are now, `lacking` the events that aren't in the cells."""
 
     basis: str
-    seqs: dict[str, int]
     lacking: tuple[Stretch, ...]
     again: bool
     moved: bool
@@ -172,23 +177,21 @@ def _written(connection: Connection) -> bool:
             connection.execute(statement)
     else:
         _add(connection, _since(connection, state.lacking))
-    places = {CATALOGUE_STREAM: state.basis} | {store_id: str(seq) for store_id, seq in state.seqs.items()}
-    connection.execute(_SEE, {"stores": list(places), "positions": list(places.values())})
+    connection.execute(_SEE, {**_ASKED, "basis": state.basis})
     return True
 
 
 def _state(connection: Connection) -> _State:
-    asked = {"projection": SALES, "live": LIVE, "catalogue": CATALOGUE_STREAM}
-    rows = connection.execute(_PLACES, asked).all()
-    basis, now = (rows[0].basis, rows[0].basis_now) if rows else ("", "")
-    lacking = tuple(Stretch(row.store_id, row.position or 0, row.seq) for row in rows if row.seq != (row.position or 0))
+    rows = connection.execute(_PLACES, _ASKED).all()
+    basis, now = rows[0].basis, rows[0].basis_now
+    lacking = tuple(Stretch(row.store_id, row.position, row.seq) for row in rows if row.seq not in {None, row.position})
     build_changed = basis is None or basis.partition(":")[2] != now.partition(":")[2]
     backwards = any(each.through < each.after for each in lacking)
     again = build_changed or backwards or sum(each.through - each.after for each in lacking) > MOST_EVENTS
     moved = basis != now
     if moved and not again:
         again = connection.execute(_RENAMED).scalar_one()
-    return _State(now, {row.store_id: row.seq for row in rows if again or row.seq != row.position}, lacking, again, moved)
+    return _State(now, lacking, again, moved)
 
 
 def _since(connection: Connection, lacking: Sequence[Stretch]) -> _Since:

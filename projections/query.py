@@ -177,7 +177,7 @@ def _skus(connection: Connection, statement: Statement, least: int) -> list[str]
     """The products that may come to so much in all, each once."""
     parameters = Parameters()
     sql = statement.with_at_least(least, parameters)
-    return list(set(connection.execute(text(sql), parameters.values).scalars()))
+    return list(set(connection.execute(text(sql), parameters.values).scalars().all()))
 
 
 def rows_of(connection: Connection, statement: Statement | Frame, parameters: Parameters) -> list[dict[str, Any]]:

@@ -140,7 +140,7 @@ def count(connection: Connection, stores: Collection[str] | None) -> Iterator[No
 def changed(connection: Connection, stores: Collection[str] | None) -> dict[str, str]:
     """The stores to which something has happened since they were counted, with their positions now. None means all stores."""
     asked = {"catalogue": CATALOGUE_STREAM, "costs": COSTS, "live": LIVE, "stores": None if stores is None else sorted(stores)}
-    return {row.store_id: row.position for row in connection.execute(_CHANGED, asked)}
+    return {row.store_id: row.position for row in connection.execute(_CHANGED, asked).all()}
 
 
 def figures(

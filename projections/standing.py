@@ -45,7 +45,7 @@ class Standing:
 
 
 _SCOPE = "(CAST(:stores AS text[]) IS NULL OR h.store_id = ANY(CAST(:stores AS text[])))"
-_ZONES = "(SELECT CASE WHEN count(DISTINCT s.timezone) = 1 THEN min(s.timezone) ELSE 'UTC' END FROM store s WHERE {})"
+_ZONES = "(SELECT CASE WHEN min(s.timezone) = max(s.timezone) THEN min(s.timezone) ELSE 'UTC' END FROM store s WHERE {})"
 _LOG = text(f"""
     SELECT coalesce(sum(h.seq), 0) AS position, max(h.recorded_at) AS as_of,
            {_ZONES.format(_SCOPE.replace("h.store_id", "s.store_id"))} AS timezone
@@ -55,7 +55,7 @@ _LOG = text(f"""
 _PROJECTIONS = text(f"""
     SELECT place.projection, coalesce(sum(place.seq), 0) AS position, coalesce(sum(place.head - place.seq), 0) AS missing,
            coalesce(min(place.waiting), max(place.recorded_at)) AS as_of, min(place.waiting) AS behind_since,
-           coalesce(array_agg(place.store_id ORDER BY place.store_id) FILTER (WHERE place.state <> 'live'), '{{}}') AS stalled,
+           coalesce(array_agg(place.store_id) FILTER (WHERE place.state <> 'live'), '{{}}') AS stalled,
            (SELECT k.seq FROM store_head k WHERE k.store_id = :catalogue) AS catalogue,
            {EPOCH.format(projection="place.projection")} AS epoch,
            {_ZONES.format(_SCOPE.replace("h.store_id", "s.store_id"))} AS timezone
@@ -66,7 +66,9 @@ _PROJECTIONS = text(f"""
                ) END AS waiting
         FROM unnest(CAST(:projections AS text[])) AS name(projection)
         LEFT JOIN store_head h ON {_SCOPE}
-        LEFT JOIN checkpoint c ON c.projection = name.projection AND c.generation = :generation AND c.store_id = h.store_id
+        LEFT JOIN (
+            SELECT * FROM checkpoint WHERE projection = ANY(CAST(:projections AS text[])) AND generation = :generation
+        ) c ON c.projection = name.projection AND c.store_id = h.store_id
     ) AS place
     GROUP BY place.projection
 """)  # noqa: S608 - put together from the constants above
@@ -94,8 +96,9 @@ def projection_standings(connection: Connection, projections: Sequence[str], sto
 def _standing(row: Row[Any]) -> Standing:
     lag = 0.0 if row.behind_since is None else max(0.001, (datetime.now(UTC) - row.behind_since).total_seconds())
     # The lag grows while nothing else changes, and an answer that tells it is good for one second.
-    position = f"{row.projection}:{row.epoch}:{row.position}:{row.missing}:{'+'.join(row.stalled)}:{row.catalogue}:{int(lag)}"
-    return Standing(position, row.as_of, lag, tuple(row.stalled), row.timezone)
+    stalled = tuple(sorted(row.stalled))
+    position = f"{row.projection}:{row.epoch}:{row.position}:{row.missing}:{'+'.join(stalled)}:{row.catalogue}:{int(lag)}"
+    return Standing(position, row.as_of, lag, stalled, row.timezone)
 
 
 def _list(stores: Collection[str] | None) -> list[str] | None:

@@ -192,7 +192,7 @@ def tills(
     store_id, till_id = after or (None, None)
     asked = {"stores": _list(stores), "store_id": store_id, "till_id": till_id, "limit": limit}
     now = datetime.now(UTC)
-    return [_told(row, now, silent_after_seconds) for row in connection.execute(_TILLS, asked).mappings()]
+    return [_told(row, now, silent_after_seconds) for row in connection.execute(_TILLS, asked).mappings().all()]
 
 
 def quiet(connection: Connection, *, silent_after_seconds: int) -> Quiet:
