@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
+from math import ceil
 from typing import Any, Final
 
 import httpx2
@@ -29,7 +30,7 @@ READER: Final = "gestionnaire"
 BASE: Final = "/api/v2"
 ROUNDS: Final = 100
 WARM_UP: Final = 3
-MOST_SECONDS: Final = 10.0
+MOST_SECONDS: Final = 15.0
 """For one line of the table: a slow question isn't asked as often."""
 REQUEST_SECONDS: Final = 60.0
 REPORTS_MILLISECONDS: Final = 100.0
@@ -69,8 +70,8 @@ class Times:
 
     @property
     def p99(self) -> float:
-        """The slowest but one in a hundred."""
-        return sorted(self.first)[int(len(self.first) * 0.99)]
+        """The nearest rank: of a hundred the slowest but one, of fewer the slowest."""
+        return sorted(self.first)[ceil(len(self.first) * 0.99) - 1]
 
 
 class Api:

@@ -53,6 +53,8 @@ def engine_for(settings: Settings, *, name: str, same_plans: bool = True) -> Eng
         database_url(settings.database_url),
         pool_size=settings.database_pool_size,
         max_overflow=0,
+        # The connection used last knows its tables and has its memory at hand.
+        pool_use_lifo=True,
         pool_timeout=settings.database_connect_timeout_seconds,
         pool_pre_ping=False,
         isolation_level="READ COMMITTED",
