@@ -109,7 +109,7 @@ _NAME = text("""
 _SEE = text(f"""
     INSERT INTO aisle.seen (store_id, position) SELECT store_id, seq::text FROM ({_AHEAD}) AS ahead UNION ALL SELECT :catalogue, :basis
     ON CONFLICT (store_id) DO UPDATE SET position = excluded.position
-""")  # noqa: S608 - the same
+""")  # noqa: S608 - put together from constants
 _ASKED: Final = {"projection": SALES, "live": LIVE, "catalogue": CATALOGUE_STREAM}
 
 

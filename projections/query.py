@@ -5,7 +5,7 @@ are in the order of their dimensions, time first, the product last, so that a pa
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -106,11 +106,8 @@ def _best(connection: Connection, statement: Statement, limit: int) -> list[dict
 
 def _of_products(connection: Connection, statement: Statement, skus: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of these products alone."""
-    asked = replace(statement, skus=skus, categories=None)
-    if len(skus) <= source.MOST_CHOSEN:
-        return rows_of(connection, asked, Parameters())
-    with stretches(connection):
-        return rows_of(connection, asked, Parameters())
+    with nullcontext() if len(skus) <= source.MOST_CHOSEN else stretches(connection):
+        return rows_of(connection, replace(statement, skus=skus, categories=None), Parameters())
 
 
 @contextmanager
