@@ -153,7 +153,7 @@ bench: setup ## Measure beside the alternatives, about six minutes (BENCH=--quic
 	@$(BIN)/python -m bench $(BENCH)
 
 lock: ## Resolve the dependencies again (needs uv)
-	uv pip compile pyproject.toml --extra dev $(LOCKED) -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --extra servers $(LOCKED) -o requirements.lock
 	printf 'check-jsonschema\ncyclonedx-bom\npip-audit\n' | uv pip compile - $(LOCKED) --no-annotate -o requirements-scan.lock
 	uv pip compile pyproject.toml --constraint requirements.lock $(LOCKED) --no-annotate -o requirements-image.lock
 	echo hatchling==1.33.0 | uv pip compile - --constraint requirements.lock $(LOCKED) --no-annotate -o requirements-build.lock

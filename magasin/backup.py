@@ -27,7 +27,7 @@ from infra.topology import STOCK_WRITER
 from magasin import house
 from magasin.home import write_private
 from magasin.manifest import NAME, BackupError, Figures, Manifest, digest_of
-from magasin.postgresql import DEBIAN
+from magasin.postgresql import installed
 from magasin.servers import AMQP_URL, DATABASE_URL
 
 DUMP: Final = "database.dump"
@@ -134,9 +134,8 @@ def run(program: str, database_url: str, *options: str) -> None:
 
 def found(program: str) -> str:
     """Where the newest of that program is. Raises BackupError."""
-    versions = sorted((int(each.name) for each in DEBIAN.glob("*") if each.name.isdigit()), reverse=True)
-    installed = [DEBIAN / str(each) / "bin" / program for each in versions]
-    there = next((str(each) for each in installed if each.exists()), None) or shutil.which(program)
+    programs = [folder / program for folder in installed().values()]
+    there = next((str(each) for each in programs if each.exists()), None) or shutil.which(program)
     if there is None:
         message = f"{program} isn't here. Install it: apt-get install postgresql-client"
         raise BackupError(message)

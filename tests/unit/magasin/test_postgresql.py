@@ -9,20 +9,22 @@ from pathlib import Path
 import pytest
 
 from magasin import postgresql
-from magasin.postgresql import NotInstalledError, Owner, binaries, make, settle, unprivileged_user
+from magasin.postgresql import NotInstalledError, Owner, binaries, brought, make, programs, settle, unprivileged_user
 
+ROOT = Path(__file__).parents[3]
 PASSWORD = "test"  # noqa: S105 - of data that no server ever opens
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to another user")
 
 
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with PostgreSQL 9 and 15 (in that order for a reader of letters)."""
+    """A machine with PostgreSQL 9 and 15 (in that order for a reader of letters), and none that the project brings along."""
     for version in ("9", "15"):
         (tmp_path / version / "bin").mkdir(parents=True)
         (tmp_path / version / "bin/postgres").touch()
     (tmp_path / "common").mkdir()
     monkeypatch.setattr(postgresql, "DEBIAN", tmp_path)
+    monkeypatch.setattr(postgresql, "brought", lambda: None)
     monkeypatch.setattr("magasin.postgresql.shutil.which", lambda _: None)
     return tmp_path
 
@@ -44,8 +46,60 @@ def test_old_data_is_opened_by_the_version_that_made_it(versions: Path) -> None:
     assert binaries(data_of(versions, "13")) is None
 
 
+def test_of_all_versions_the_project_brings_the_newest(tmp_path: Path) -> None:
+    own = brought()
+    assert own is not None
+    assert binaries() == own
+    said = subprocess.run((own / "postgres", "--version"), check=True, capture_output=True, text=True).stdout
+    made_by = said.split()[-1].partition(".")[0]
+    assert binaries(data_of(tmp_path, made_by)) == own
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert f"image: postgres:{made_by}." in compose
+
+
+def test_of_the_project_and_debian_the_same_version_is_the_projects(versions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (versions / "own").mkdir()
+    (versions / "own/postgres").touch()
+    monkeypatch.setattr(postgresql, "brought", lambda: versions / "own")
+    monkeypatch.setattr(postgresql, "version", lambda _: "15.6.3")
+    assert binaries() == versions / "own"
+    assert binaries(data_of(versions, "9")) == versions / "9/bin"
+
+
+def test_data_that_nothing_here_opens_says_what_does(versions: Path) -> None:
+    data_of(versions, "13")
+    with pytest.raises(NotInstalledError, match=r"apt-get install postgresql-13$"):
+        programs(versions, Owner())
+
+
+@root_only
+def test_from_an_environment_that_is_closed_to_the_server_its_programs_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = pwd.getpwnam("nobody")
+    owner = Owner((f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"), nobody.pw_uid, nobody.pw_gid)
+    closed, folder = tmp_path / "closed/bin", Path(os.environ["MAGASIN_TEST_FOLDER"]) / "copied"
+    closed.mkdir(parents=True)
+    closed.parent.chmod(0o700)
+    folder.mkdir()
+    (closed / "postgres").write_text("#!/bin/sh\n", encoding="utf-8")
+    (closed / "postgres").chmod(0o700)
+    monkeypatch.setattr(postgresql, "brought", lambda: closed)
+    found = programs(folder, owner)
+    assert found.parent.parent == folder
+    assert (found / "postgres").stat().st_uid == nobody.pw_uid
+    assert programs(folder, owner) == found
+
+
+@root_only
+def test_whoever_has_the_data_keeps_it(tmp_path: Path) -> None:
+    data = data_of(tmp_path / "postgresql", "18")
+    os.chown(data, 4_711, 4_712)
+    owner = settle(tmp_path)[1]
+    assert (owner.uid, owner.gid) == (4_711, 4_712)
+
+
 def test_a_server_elsewhere_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgresql, "DEBIAN", tmp_path / "none")
+    monkeypatch.setattr(postgresql, "brought", lambda: None)
     monkeypatch.setattr("magasin.postgresql.shutil.which", lambda _: str(tmp_path / "opt/bin/postgres"))
     assert binaries() == tmp_path / "opt/bin"
     assert binaries(data_of(tmp_path, "15")) == tmp_path / "opt/bin"
@@ -118,7 +172,7 @@ def test_the_lock_of_a_server_that_still_runs_on_this_data_stays(tmp_path: Path)
 
 
 def test_without_an_initdb_the_fault_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgresql, "binaries", lambda: None)
+    monkeypatch.setattr(postgresql, "binaries", lambda _: None)
     with pytest.raises(NotInstalledError):
         make(tmp_path, Owner(), PASSWORD)
 
@@ -128,7 +182,7 @@ def test_a_failing_initdb_says_why_and_leaves_no_password(tmp_path: Path, monkey
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho no space left >&2\nexit 1\n", encoding="utf-8")
     program.chmod(0o755)
-    monkeypatch.setattr(postgresql, "binaries", lambda: program.parent)
+    monkeypatch.setattr(postgresql, "binaries", lambda _: program.parent)
     with pytest.raises(RuntimeError, match="initdb failed: no space left"):
         make(tmp_path, Owner(), PASSWORD)
     assert not (tmp_path / "password").exists()
