@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from api import explain, tills
 from api.document import reported
@@ -23,6 +23,7 @@ from projections.generations import of_one_build
 from projections.measures import Measure
 from projections.question import NoSuchGroup, Question
 from projections.report import Found
+from projections.snapshot import SNAPSHOT
 
 PERMISSION = "report.read"
 FIRST_ROWS = 500
@@ -44,13 +45,6 @@ PARTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "month": day_part,
     "hour": _hour_part,
 }
-# All of an answer is of one moment. Compiling a plan takes longer than running it, 68,000 groups need 20 MB, and the cells are in memory;
-# a second process has to be started and told, which takes as long as it saves.
-SNAPSHOT = text("""
-    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
-    SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL random_page_cost = 1.1;
-    SET LOCAL max_parallel_workers_per_gather = 0
-""")
 
 
 def router() -> APIRouter:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from infra.database import metadata
+from infra.database import dicts, metadata
 from infra.faults import printable
 
 Outcome = Literal["done", "denied", "failed"]
@@ -100,7 +100,7 @@ def page(connection: Connection, wanted: Wanted, *, before: int | None, limit: i
         query = query.where(lines.at < wanted.until)
     if before is not None:
         query = query.where(lines.id < before)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return dicts(connection.execute(query))
 
 
 def newest(connection: Connection) -> int:

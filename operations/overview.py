@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from infra import pauses
+from infra.database import dicts
 from infra.management import Look, NodeFigures, QueueFigures
 from infra.pauses import Pause
 from operations import consumers, job, progress, verified
@@ -86,7 +87,7 @@ def broker(look: Look) -> dict[str, Any]:
 def dead_letters(connection: Connection) -> dict[str, Any]:
     """How many dead letters there are by status, and those that wait by what went wrong: the largest groups."""
     by_status = {row.status: row.count for row in connection.execute(_LETTERS_BY_STATUS)}
-    groups = [dict(row) for row in connection.execute(_LETTERS, {"most": MOST_GROUPS, "characters": ERROR_CHARACTERS}).mappings()]
+    groups = dicts(connection.execute(_LETTERS, {"most": MOST_GROUPS, "characters": ERROR_CHARACTERS}))
     return {"waiting": by_status.get("waiting", 0), "by_status": by_status, "groups": groups}
 
 

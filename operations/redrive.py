@@ -16,6 +16,7 @@ from pydantic_core import to_json, to_jsonable_python
 from sqlalchemy import Connection, Engine, Row, select, text
 from uuid_utils.compat import uuid7
 
+from infra.database import dicts
 from infra.dead_letters import dead_letter
 from infra.publisher import ConfirmingPublisher
 from infra.redriven import Mark, redrive_item
@@ -174,7 +175,7 @@ def items(connection: Connection, redrive_id: UUID, *, outcome: str | None, afte
         query = query.where(item.outcome == outcome)
     if after is not None:
         query = query.where(item.place > after)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return dicts(connection.execute(query))
 
 
 class Redrive:

@@ -1,8 +1,8 @@
 """How does the whole chain stand: what was sold, undone and brought back in each store, what sells best, what is left, what runs out?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -12,6 +12,7 @@ from projections.measures import AMOUNT, LOW, NEGATIVE, ON_HAND, RECEIPT_UNITS, 
 from projections.query import plan_of, rows_of
 from projections.question import Question
 from projections.report import Found, Report, one_more, page
+from projections.snapshot import beside
 from projections.source import Parameters, Reading
 from projections.statement import Frame
 from projections.store_performance import COLUMNS, StorePerformance
@@ -65,15 +66,25 @@ class Consolidated(Report):
 
     def find(self, connection: Connection, question: Question) -> Found:
         """A page of stores and statuses; the sections come with every page."""
+        with beside(connection, lambda other: best(other, question, FIRST)) as top_products:
+            found = self._stores(connection, question)
+            remaining, low = _shelves(connection, question)
+            return replace(found, sections={"top_products": top_products(), "remaining_stock": remaining, "low_stock": low})
+
+    def _stores(self, connection: Connection, question: Question) -> Found:
         parameters = Parameters()
         by_store = replace(question, group_by=("store_id",))
         cells = Reading(by_store, ("store_id",), COLUMNS).sql(plan_of(connection, StorePerformance(), by_store), parameters)
         # Doubles, as in every report: they take half the time, and are exact up to 2 to the 53rd power.
         sums = ", ".join(f"sum({name}::float8)::bigint AS {name}" for name in COLUMNS)
         frame = Frame(self.measures, one_more(question), _STATUSES.format(sums=sums, cells=cells))
-        found = page(rows_of(connection, frame, parameters), question)
-        now = Question((), stores=question.stores)
-        moved = shelf.changed(connection, question.stores)
-        (remaining,) = shelf.figures(connection, REMAINING, now, moved)
-        low = listed(connection, replace(now, group_by=LowStock.group_by, through=question.through, limit=FIRST), moved).rows
-        return replace(found, sections={"top_products": best(connection, question, FIRST), "remaining_stock": remaining, "low_stock": low})
+        return page(rows_of(connection, frame, parameters), question)
+
+
+def _shelves(connection: Connection, question: Question) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
+    """What remains, and what runs low."""
+    now = Question((), stores=question.stores)
+    moved = shelf.changed(connection, question.stores)
+    (remaining,) = shelf.figures(connection, REMAINING, now, moved)
+    low = listed(connection, replace(now, group_by=LowStock.group_by, through=question.through, limit=FIRST), moved)
+    return remaining, low.rows

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, TextClause, text
 
-from infra.database import array_text
+from infra.database import array_text, dicts
 from projections import shelf
 from projections.categories import called
 from projections.daily_sales import DailySales
@@ -183,7 +183,7 @@ def _products(
             "days": DAYS,
         },
     )
-    return [dict(row) for row in rows.mappings()]
+    return dicts(rows)
 
 
 def _few(connection: Connection, categories: Sequence[str] | None, most: int) -> list[str] | None:

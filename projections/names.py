@@ -13,15 +13,11 @@ _NAMES = text("SELECT sku, name_fr, name_en FROM product WHERE sku = ANY(CAST(:s
 
 def with_names(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The rows with the `name` of their product after its SKU, in both languages; None when the catalogue doesn't have it."""
-    skus = [row["sku"] for row in rows if "sku" in row]
-    if not skus:
+    if not rows or "sku" not in rows[0]:
         return list(rows)
+    skus = [row["sku"] for row in rows]
     names = {sku: {"fr": french, "en": english} for sku, french, english in connection.execute(_NAMES, {"skus": array_text(skus)}).all()}
-    return [_named(row, names.get(row["sku"])) for row in rows]
-
-
-def _named(row: Mapping[str, Any], name: Mapping[str, str] | None) -> dict[str, Any]:
-    """The row, the name after the SKU: first the places in order, then what stands in them."""
-    before = list(row).index("sku") + 1
-    named = {member: row[member] for member in list(row)[:before]}
-    return {**named, "name": name, **row}
+    members = list(rows[0])
+    # The name after the SKU: first the places in order, then what stands in them.
+    before = members[: members.index("sku") + 1]
+    return [{**{member: row[member] for member in before}, "name": names.get(row["sku"]), **row} for row in rows]

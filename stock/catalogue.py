@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, text
 
+from infra.database import dicts
 from stock.search import Found, Reading, Searched, search
 from stock.tables import product, store
 from stock.words import search_form
@@ -62,7 +63,7 @@ def stores(connection: Connection, only: Collection[str] | None, *, after: Seque
         statement = statement.where(store.c.store_id.in_(sorted(only)))
     if after:
         statement = statement.where(store.c.store_id > after[0])
-    return [dict(row) for row in connection.execute(statement).mappings()]
+    return dicts(connection.execute(statement))
 
 
 def products(connection: Connection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int) -> Found:

@@ -28,6 +28,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from infra.database import dicts
 from stock.holdings import Wanted, cells, status_of
 from stock.tables import Instant, stock_level, stock_movement
 
@@ -99,7 +100,7 @@ def movements(  # noqa: PLR0913 - one page of one cell's history
         shown.append(moved.effective_at < stretch.until)
     order = [part.desc() for part in _order(stock_movement)]
     statement = select(stock_movement, _kind(stock_movement).label("kind")).where(*shown).order_by(*order).limit(limit)
-    rows = [dict(row) for row in connection.execute(statement).mappings()]
+    rows = dicts(connection.execute(statement))
     if rows:
         last = rows[-1]
         place = (last["effective_at"], last["kind"], last["event_id"], last["line"])

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from infra.database import dicts
+
 _COUNTS: Final = text("""
     SELECT place.store_id, count(*) FILTER (WHERE was.on_hand <= 0) AS stock_outs, count(*) FILTER (WHERE was.on_hand < 0) AS negative_skus
     FROM (
@@ -45,4 +47,4 @@ def shortages(connection: Connection, stores: Collection[str] | None, through: d
     """Each store with its SKUs at or below zero, and those below it; `through` is the business day at whose end, None is now."""
     connection.execute(text("SET LOCAL jit = off"))
     rows = connection.execute(_COUNTS, {"stores": None if stores is None else sorted(stores), "through": through})
-    return [dict(row) for row in rows.mappings()]
+    return dicts(rows)

@@ -13,11 +13,11 @@ import httpx2
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from api.reports import SNAPSHOT
 from events.catalogue import Bilingual, ProductDefined, StoreDefined
 from events.fields import Sku
 from projections import REPORTS, aisle
 from projections.question import Question
+from projections.snapshot import SNAPSHOT
 from schemas.envelope import CATALOGUE_STREAM, Accepted
 from tests.e2e.system import eventually
 from tests.headquarters import headquarters, read

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from api.reports import SNAPSHOT
 from projections import query
 from projections.daily_sales import DailySales
 from projections.question import Question
+from projections.snapshot import SNAPSHOT
 from projections.statement import Statement
 from projections.top_products import TopProducts
 from tests.services import Services
