@@ -162,7 +162,8 @@ lock: ## Resolve the dependencies again (needs uv)
 
 clean: ## Stop everything and remove the environment and all data of this checkout
 	@[ ! -x $(BIN)/magasin ] || $(BIN)/magasin stop
-	@# Only where PostgreSQL's user can't reach this folder, its data lies elsewhere.
-	@elsewhere=$$(cat .magasin/postgresql.path 2>/dev/null); case "$$elsewhere" in /var/lib/magasin-postgresql-*) rm -rf "$$elsewhere";; esac
+	@# Only where PostgreSQL's user can't reach this folder, its data or programs lie elsewhere.
+	@for note in postgresql programs; do elsewhere=$$(cat .magasin/$$note.path 2>/dev/null); \
+	  case "$$elsewhere" in /var/lib/magasin-postgresql-*) rm -rf "$$elsewhere";; esac; done
 	rm -rf web/dist web/node_modules .magasin $(VENV) .coverage .coverage.* coverage.xml htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +51,11 @@ class Owner:
     uid: int = -1
     gid: int = -1
 
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The options without any capability."""
+        return tuple(option for option in self.privileges if "-caps=" not in option)
+
 
 def installed() -> dict[int, Path]:
     """The folders of programs that are here, by PostgreSQL's version, the newest first; of two of one version the project's own."""
@@ -75,7 +80,7 @@ def binaries(data: Path | None = None) -> Path | None:
     return Path(on_path).resolve().parent if on_path else next(iter(folders), None)
 
 
-def programs(folder: Path, owner: Owner) -> Path:
+def programs(home: Path, folder: Path, owner: Owner) -> Path:
     """Those that open the data in `folder`, where its owner can run them: from an environment that is closed to it they are copied.
 
     Raises NotInstalledError.
@@ -85,14 +90,18 @@ def programs(folder: Path, owner: Owner) -> Path:
         package = "-".join(filter(None, ("postgresql", _version_of(folder / "data"))))
         message = f"What opens {folder / 'data'} isn't on this machine. Install it: apt-get install {package}"
         raise NotInstalledError(message)
-    if found != brought() or _can_run(found / "postgres", owner):
+    plain = replace(owner, privileges=owner.plain)
+    if found != brought() or owner.uid < 0 or _can_run(found / "postgres", plain):
         return found
-    copy = folder / f"programs-{version(PACKAGE)}"
+    # They ask access(2) where they are, which knows nothing of capabilities either.
+    place = folder if owner == plain else _folder_elsewhere(home, "programs")
+    copy = place / f"programs-{version(PACKAGE)}"
     if not copy.exists():
-        scratch = folder / "programs.new"
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch = place / "programs.new"
+        for older in (scratch, *place.glob("programs-*")):
+            shutil.rmtree(older, ignore_errors=True)
         shutil.copytree(found.parent, scratch)
-        for each in (scratch, *scratch.rglob("*")):
+        for each in (place, scratch, *scratch.rglob("*")):
             os.chown(each, owner.uid, owner.gid, follow_symlinks=False)
         scratch.rename(copy)
     return copy / "bin"
@@ -145,7 +154,7 @@ def settle(home: Path) -> tuple[Path, Owner]:
     for privileges in (plain, capable):
         if can_write(privileges, folder):
             return folder, Owner(privileges, uid, gid)
-    elsewhere = _folder_elsewhere(home)
+    elsewhere = _folder_elsewhere(home, "postgresql")
     uid, gid = _owner_of(elsewhere)
     os.chown(elsewhere, uid, gid)
     return elsewhere, Owner((f"--reuid={uid}", f"--regid={gid}", "--clear-groups"), uid, gid)
@@ -160,9 +169,9 @@ def _owner_of(folder: Path) -> tuple[int, int]:
     return user.pw_uid, user.pw_gid
 
 
-def _folder_elsewhere(home: Path) -> Path:
+def _folder_elsewhere(home: Path, what: str) -> Path:
     """A folder of `home`'s own below /var/lib, remembered in `home`."""
-    note = home / "postgresql.path"
+    note = home / f"{what}.path"
     if note.exists():
         return Path(note.read_text(encoding="utf-8"))
     folder = Path(tempfile.mkdtemp(prefix="magasin-postgresql-", dir=ELSEWHERE))
@@ -170,15 +179,15 @@ def _folder_elsewhere(home: Path) -> Path:
     return folder
 
 
-def make(folder: Path, owner: Owner, password: str) -> None:
+def make(folder: Path, owner: Owner, password: str, bin_folder: Path) -> None:
     """Make the data once, or make it startable again after a crash. Raises RuntimeError with what initdb said."""
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
-        _initialise(folder, owner, password)
+        _initialise(folder, owner, password, bin_folder)
     _forget_dead_server(data)
 
 
-def _initialise(folder: Path, owner: Owner, password: str) -> None:
+def _initialise(folder: Path, owner: Owner, password: str, bin_folder: Path) -> None:
     scratch = folder / "data.new"
     shutil.rmtree(scratch, ignore_errors=True)
     secret = folder / "password"
@@ -188,7 +197,7 @@ def _initialise(folder: Path, owner: Owner, password: str) -> None:
     locale = (f"--locale={LOCALE}", f"--lc-collate={COLLATION}")
     options = ("-U", ROLE, "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", *locale)
     done = subprocess.run(
-        dying_with_parent((str(programs(folder, owner) / "initdb"), "-D", str(scratch), *options), signal.SIGTERM, *owner.privileges),
+        dying_with_parent((str(bin_folder / "initdb"), "-D", str(scratch), *options), signal.SIGTERM, *owner.privileges),
         check=False, capture_output=True, text=True, cwd="/", env={"PATH": os.environ["PATH"], "LC_ALL": LOCALE}, timeout=INITDB_SECONDS,
     )  # fmt: skip
     secret.unlink()
@@ -219,14 +228,14 @@ def server(home: Path, memory: Memory, *, stop_signal: signal.Signals = signal.S
     SIGINT is PostgreSQL's "fast" stop: it ends the sessions and writes everything out.
     """
     folder, owner = settle(home)
-    data = folder / "data"
+    data, bin_folder = folder / "data", programs(home, folder, owner)
     port, password = memory.port("postgresql"), memory.password("postgresql")
     options = (
         f"listen_addresses={LOOPBACK}", f"port={port}", "unix_socket_directories=", f"max_connections={MAX_CONNECTIONS}",
         "password_encryption=scram-sha-256", "timezone=UTC", "log_timezone=UTC", "cluster_name=magasin",
         f"shared_buffers={SHARED_BUFFERS}", *DURABLE,
     )  # fmt: skip
-    command = [str(programs(folder, owner) / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
+    command = [str(bin_folder / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
     child = Child(
         name="postgresql",
         command=dying_with_parent(command, signal.SIGINT, *owner.privileges),
@@ -235,7 +244,7 @@ def server(home: Path, memory: Memory, *, stop_signal: signal.Signals = signal.S
         stage=1,
         stop_signal=stop_signal,
         stop_seconds=20,
-        prepare=lambda: make(folder, owner, password),
+        prepare=lambda: make(folder, owner, password, bin_folder),
         ready=lambda: answers(port, password),
         ready_seconds=90,
     )

