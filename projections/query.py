@@ -5,7 +5,7 @@ are in the order of their dimensions, time first, the product last, so that a pa
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -40,6 +40,7 @@ __all__ = [
     "plan_of",
     "rows_of",
     "stretches",
+    "without",
 ]
 
 
@@ -110,15 +111,20 @@ def _of_products(connection: Connection, statement: Statement, skus: Sequence[st
         return rows_of(connection, replace(statement, skus=skus, categories=None), Parameters())
 
 
-@contextmanager
-def stretches(connection: Connection) -> Iterator[None]:
+def stretches(connection: Connection) -> AbstractContextManager[None]:
     """Reads stretches of time by bitmap.
 
     Where cells lie in the order of their days, PostgreSQL expects to follow the index at the same price; that takes up to twice as long.
     """
-    connection.execute(text("SET LOCAL enable_indexscan = off"))
+    return without(connection, "indexscan")
+
+
+@contextmanager
+def without(connection: Connection, way: str) -> Iterator[None]:
+    """Keeps PostgreSQL from one of its ways (`indexscan`, `mergejoin`) in this transaction."""
+    connection.execute(text(f"SET LOCAL enable_{way} = off"))
     yield
-    connection.execute(text("SET LOCAL enable_indexscan = on"))
+    connection.execute(text(f"SET LOCAL enable_{way} = on"))
 
 
 def _of_categories(connection: Connection, statement: Statement) -> Sequence[str] | None:
