@@ -172,7 +172,7 @@ def _products(
         _OF_PRODUCTS if skus is not None and statement is _ROWS else statement,
         {
             "stores": stores,
-            "skus": skus,
+            "skus": None if skus is None else array_text(skus),
             "categories": categories,
             "least": least,
             "most": most,

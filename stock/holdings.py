@@ -26,6 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from infra.database import array_text
 from stock.restock import ON_THE_WAY
 from stock.restocks import restock, restock_line
 from stock.search import holding
@@ -100,7 +101,7 @@ def _first(wanted: Wanted, after: Sequence[str] | None, limit: int) -> Select[An
     first = select(*cell).limit(limit)
     if len(wanted.skus or ()) <= FEW:
         return _within(first.order_by(*_unindexed(*cell)), wanted, after, cell)
-    among = cell[1].in_(select(func.unnest(literal(sorted(wanted.skus or ()), ARRAY(Text)))))
+    among = cell[1].in_(select(func.unnest(_array(wanted.skus or ()))))
     return _within(first.where(among.is_(true())).order_by(*cell), replace(wanted, skus=None), after, cell)
 
 
@@ -150,10 +151,14 @@ def _within(
     if wanted.stores is not None:
         statement = statement.where(cell[0].in_(sorted(wanted.stores)))
     if wanted.skus is not None:
-        statement = statement.where(cell[1] == any_(literal(sorted(wanted.skus), ARRAY(Text))))
+        statement = statement.where(cell[1] == any_(_array(wanted.skus)))
     if after:
         statement = statement.where(tuple_(*cell) > tuple_(literal(after[0]), literal(after[1])))
     return statement
+
+
+def _array(skus: Collection[str]) -> ColumnElement[Any]:
+    return cast(literal(array_text(sorted(skus)), Text), ARRAY(Text))
 
 
 def status_of(on_hand: ColumnElement[int], reorder_point: ColumnElement[Any] = store_product.c.reorder_point) -> ColumnElement[str]:
