@@ -21,8 +21,10 @@ from projections.source import Parameters, Plan, keys_of
 from projections.statement import UNNAMED, Cellular, Frame, Statement, expression
 
 MOST_FOUND: Final = 5_000
-LESS_THAN_LIKELY: Final = 0.8
-"""A guess that is too high costs twice as much as one that is too low."""
+LESS_THAN_LIKELY: Final = 0.5
+"""A guess that is too high is made twice. One that is too low tells more of those that may be the best, so that fewer are asked for."""
+HARDLY_LESS: Final = 0.8
+"""For a guess that tells nothing of them: the lower it is, the more are asked for."""
 MOST_GUESSES: Final = 3
 ONE_DAY: Final = timedelta(days=1)
 _OF_CATEGORIES: Final = text("SELECT sku FROM product WHERE category_fr = ANY(CAST(:names AS text[])) LIMIT :most")
@@ -107,7 +109,8 @@ def _best(connection: Connection, statement: Statement, limit: int) -> list[dict
 
 def _of_products(connection: Connection, statement: Statement, skus: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of these products alone."""
-    with nullcontext() if len(skus) <= source.MOST_CHOSEN else stretches(connection):
+    picked = any(len(skus) > source.MOST_CHOSEN[span.grain] for span in statement.plan.spans)
+    with stretches(connection) if picked else nullcontext():
         return rows_of(connection, replace(statement, skus=skus, categories=None), Parameters())
 
 
@@ -139,21 +142,24 @@ def _of_categories(connection: Connection, statement: Statement) -> Sequence[str
 def _guessed(connection: Connection, statement: Statement, limit: int) -> list[dict[str, Any]] | None:
     """The page, found by guessing what its last row comes to; None when no guess was any good.
 
-    Whoever comes to the guess is among those who have a fair share of it somewhere. So when the page's last row comes to it, nobody is
-    missing. When it doesn't, so many products come to what that row does, and with this for the guess the page is found.
+    Whoever comes to the guess is among those who have a fair share of it somewhere. So when the page's last row comes to it, and to the
+    line that the others can't come to, nobody is missing. When it doesn't, so many products come to what that row does, and with this for
+    the line the page is found.
     """
-    asked = statement.question
-    least = _likely(connection, statement, asked.offset + limit)
+    place = statement.question.offset + limit
+    least, line = _likely(connection, statement, place), None
     for _ in range(MOST_GUESSES):
+        parameters = Parameters()
+        sql = statement.possible(place, least, parameters, line)
         with stretches(connection):
-            found = _skus(connection, statement, least) if least > 0 else []
+            found = connection.execute(text(sql), parameters.values).all() if least > 0 else []
         if not found or len(found) > MOST_FOUND:
             return None
-        rows = _of_products(connection, statement, found)
-        reached = _amount(statement, rows[-1]) if len(rows) == limit else least // 2
-        if reached >= least:
+        rows = _of_products(connection, statement, [each.sku for each in found])
+        line = _amount(statement, rows[-1]) if len(rows) == limit else None
+        if line is not None and line >= max(least, found[0].line or 0):
             return rows
-        least = reached
+        least = least // 2 if line is None else min(least, line // 2)
     return None
 
 
@@ -166,7 +172,7 @@ def _likely(connection: Connection, statement: Statement, place: int) -> int:
         parameters = Parameters()
         found = connection.execute(text(statement.at_place(place, parameters, sample=sample)), parameters.values).scalar()
         if found is not None:
-            return int(found * statement.times_as_long() * LESS_THAN_LIKELY)
+            return int(found * statement.times_as_long() * (LESS_THAN_LIKELY if statement.adds_only else HARDLY_LESS))
     return 0
 
 
@@ -174,13 +180,6 @@ def _amount(statement: Statement, row: Mapping[str, Any]) -> int:
     """What the row of an answer is sorted by: hundredths, or a number."""
     (measure,) = (each for each in statement.measures if each.name == statement.question.sort)
     return cents(row[measure.name]) if measure.unit == "money" else int(row[measure.name])
-
-
-def _skus(connection: Connection, statement: Statement, least: int) -> list[str]:
-    """The products that may come to so much in all, each once."""
-    parameters = Parameters()
-    sql = statement.with_at_least(least, parameters)
-    return list(set(connection.execute(text(sql), parameters.values).scalars().all()))
 
 
 def rows_of(connection: Connection, statement: Statement | Frame, parameters: Parameters) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from projections.question import NEEDS, NoSuchGroup, Question
 TIMES: Final[Mapping[Grain, str]] = {"year": "year", "month": "month", "day": "business_date"}
 MOST_PROBES: Final = 1_500
 """Days looked up one by one: each costs 4 µs by the index."""
-MOST_CHOSEN: Final = 500
-"""Products looked up one by one: each costs as much as reading 13 cells of a stretch of time. More are picked from the stretch."""
+MOST_CHOSEN: Final[Mapping[Grain, int]] = {"day": 300, "month": 1_500, "year": 3_000}
+"""Products looked up one by one in each day, month or year: each costs as much as reading 13 cells. More are picked from all cells."""
 # As timestamps without a zone: with one, each day would be looked up in the table of zones, which takes longer than adding it up.
 # The first day of all was a Monday, and a remainder costs little, where truncating to the week takes 0.2 µs a cell.
 _BY_DAY: Final = {
@@ -179,7 +179,7 @@ class Reading:
         cells = f"{table.schema}.{table.name} cell{' WHERE ' if where else ''}{' AND '.join(where)}"
         if self.skus is not None:
             chosen = f"unnest(CAST({parameters.add(list(self.skus))} AS text[]))"
-            if self._one_by_one:
+            if self._one_by_one(grain):
                 # Left to choose, PostgreSQL reads a whole month for a page, and plans as long as it looks up.
                 each = f"SELECT * FROM {cells} AND cell.sku = chosen.sku OFFSET 0"  # noqa: S608 - as below
                 cells = f"{chosen} AS chosen(sku) CROSS JOIN LATERAL ({each}) AS cell"
@@ -197,9 +197,8 @@ class Reading:
         cells = f"unnest({arrays}) AS cell({', '.join(name for name, _, _ in late.columns)})"
         return f"SELECT {', '.join(picked)} FROM {cells}{' WHERE ' if where else ''}{' AND '.join(where)}"  # noqa: S608 - as above
 
-    @property
-    def _one_by_one(self) -> bool:
-        return self.skus is not None and len(self.skus) <= MOST_CHOSEN
+    def _one_by_one(self, grain: Grain) -> bool:
+        return self.skus is not None and len(self.skus) <= MOST_CHOSEN[grain]
 
     def _days(self, parameters: Parameters) -> list[str]:
         asked = self.question
@@ -219,7 +218,7 @@ class Reading:
 
     def _spans(self, grain: Grain, spans: Sequence[Span], parameters: Parameters) -> list[str]:
         """The condition that a cell lies in one of the spans. Few products are looked up day by day, by the index that begins so."""
-        named = self.question.sku is not None or self._one_by_one
+        named = self.question.sku is not None or self._one_by_one(grain)
         days = [each for span in spans for each in _days_of(span)] if named and grain == "day" else []
         if grain == "day" and not 0 < len(days) <= MOST_PROBES:
             ranges = [f"cell.business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]

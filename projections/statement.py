@@ -95,6 +95,11 @@ class Statement:
         )
 
     @property
+    def adds_only(self) -> bool:
+        """Whether no stretch of time is taken away from another."""
+        return all(each.sign > 0 for each in self.plan.spans)
+
+    @property
     def days(self) -> int:
         """How many days its stretches of time have."""
         return sum(each.sign * each.days(self.plan.known) for each in self.plan.spans)
@@ -123,28 +128,49 @@ class Statement:
         span = self._coarsest()
         return 1.0 if span is None else self.days / span.days(self.plan.known)
 
-    def with_at_least(self, least: int, parameters: Parameters) -> str:
-        """The products that come in some stretch of time to its share of that: whoever comes to it in all comes to one of the shares.
+    def possible(self, place: int, least: int, parameters: Parameters, line: int | None = None) -> str:
+        """The products that may come to `least` in all and be among the first so many, each with the `line` that those come to.
 
-        A year's share is larger than a week's, but not as much as it is longer: in few days more depends on chance.
+        Where the line isn't given it is drawn here. Whoever comes to `least` in all comes to one of its shares in a stretch of time. A
+        year's share is larger than a week's, but not as much as it is longer: in few days more depends on chance. A product has at least
+        what it has in the stretches where it comes to the share, less what was given back elsewhere, and at most that and the shares of all
+        others: who can't come to the line so isn't asked for. Where some stretch is taken away from another no line is drawn.
         """
         groups = alike(self.plan.spans)
         # Days are one stretch, each year and month is one of its own, as long as the shortest of them.
         lengths = {key: [max(1, span.days(self.plan.known)) for span in spans] for key, spans in groups.items()}
         roots = {key: sqrt(sum(each) if key[0] == "day" else min(each)) for key, each in lengths.items()}
-        whole = sum(root if key[0] == "day" else root * len(groups[key]) for key, root in roots.items())
-        among, parts = self._among(parameters), []
+        times = {key: 1 if key[0] == "day" else len(spans) for key, spans in groups.items()}
+        whole = sum(root * times[key] for key, root in roots.items())
+        among, parts, shares = self._among(parameters), [], 0
         for (grain, sign), spans in groups.items():
             table, amount = self.plan.tables[grain], f"{'' if sign > 0 else '-'}{self._amount()}"
-            share = parameters.add(ceil(least * roots[grain, sign] / whole))
+            share = ceil(least * roots[grain, sign] / whole)
+            shares += share * times[grain, sign]
+            enough = parameters.add(share)
+            amount = f"sum(({amount})::float8)" if grain == "day" else amount
+            wanted = f"({amount} >= {enough}{f' OR {amount} < 0' if sign > 0 else ''})"
             if grain == "day":
                 days = [f"business_date BETWEEN {parameters.add(span.first)} AND {parameters.add(span.last)}" for span in spans]
-                enough = f"({' OR '.join(days)}){among} GROUP BY sku HAVING sum(({amount})::float8) >= {share}"
+                where = f"({' OR '.join(days)}){among} GROUP BY sku HAVING {wanted}"
             else:
-                times = parameters.add([span.first for span in spans])
-                enough = f"{TIMES[grain]} = ANY(CAST({times} AS date[])) AND {amount} >= {share}{among}"
-            parts.append(f"SELECT sku FROM {table.schema}.{table.name} WHERE {enough}")  # noqa: S608 - see the module
-        return " UNION ".join(parts)
+                begins = parameters.add([span.first for span in spans])
+                where = f"{TIMES[grain]} = ANY(CAST({begins} AS date[])) AND {wanted}{among}"
+            found = f"SELECT sku, {amount} AS amount, {enough} AS share"
+            parts.append(f"{found} FROM {table.schema}.{table.name} WHERE {where}")
+        if line is not None:
+            drawn = f"CAST({parameters.add(line)} AS float8)"
+        elif self.adds_only:
+            drawn = f"(SELECT least FROM known ORDER BY least DESC LIMIT 1 OFFSET {parameters.add(place - 1)})"  # noqa: S608 - see the module
+        else:
+            drawn = "CAST(NULL AS float8)"
+        return f"""
+            WITH known AS MATERIALIZED (
+                SELECT sku, sum(amount::float8) AS least, sum((amount - share)::float8) + {parameters.add(shares)} AS most
+                FROM ({" UNION ALL ".join(parts)}) AS part GROUP BY sku HAVING max(amount - share) >= 0
+            )
+            SELECT sku, line FROM (SELECT {drawn} AS line OFFSET 0) AS drawn JOIN known ON line IS NULL OR most >= line
+        """  # noqa: S608 - see the module
 
     def _among(self, parameters: Parameters) -> str:
         """The condition that a product is of the categories asked for."""
