@@ -19,7 +19,13 @@ from tests.telling import own_engine
 PRODUCTS = 6_000
 FIGURES = ("revenue", "units")
 PAGES = ((200, 0), (200, 350), (450, 0))
-PERIODS: tuple[tuple[date | None, date | None], ...] = ((None, None), (date(2025, 2, 1), None), (date(2025, 1, 5), date(2026, 2, 20)))
+PERIODS: tuple[tuple[date | None, date | None], ...] = (
+    (None, None),
+    (date(2025, 2, 1), None),
+    (date(2025, 1, 5), date(2026, 2, 20)),
+    (date(2025, 2, 1), date(2025, 3, 16)),
+)
+"""Two years; years less a month; years less days; a month and days."""
 # A product sells on one to three days of two years, much or little: a few of them make most of the revenue, as in a shop.
 _PRODUCTS = text("""
     INSERT INTO product (sku, name_fr, name_en, category_fr, category_en, price, active, search_text)
@@ -28,8 +34,8 @@ _PRODUCTS = text("""
 """)
 _DAYS = text("""
     INSERT INTO daily_sales.sku_day (store_id, business_date, sku, sales, units, returned_units, revenue_cents)
-    SELECT 'east', date '2025-01-01' + ((n * 37 + time * 211) % 420), 'p' || n, 1, 1 + (n * 13) % 50, 0,
-           (1 + (n * 7919 + time) % 4999) * (1 + (n % 17))
+    SELECT 'east', date '2025-01-01' + ((n * 37 + time * 29) % 420), 'p' || n, 1, 1 + (n * 13) % 50, 0,
+           (1 + (n * 7919 + time * 2711) % 4999) * (1 + (n % 17))
     FROM generate_series(1, :products) AS n CROSS JOIN generate_series(0, 2) AS time WHERE time <= n % 3
 """)
 # Some of them are given back in the year after, more than was sold: what is known of them before tells too much.
