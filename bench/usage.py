@@ -14,6 +14,8 @@ PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 UTIME, STIME, CUTIME, CSTIME, PARENT = 11, 12, 13, 14, 1
 """Fields of /proc/PID/stat, counted from the state behind the name."""
+IDLE, IOWAIT, STEAL, GUEST = 3, 4, 7, 8
+"""Fields of the first line of /proc/stat; what guests take is counted in the fields before, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,24 @@ def usages(roots: Mapping[str, int]) -> dict[str, Usage]:
     for pid, fields in stats.items():
         children[int(fields[PARENT])].append(pid)
     return {name: _usage(_family(pid, children), stats) for name, pid in roots.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Ticks of all processors since the machine started: those that somebody had work for, and of them those that its host gave to others."""
+
+    ticks: int
+    stolen: int
+
+    def stolen_since(self, before: "Wanted") -> float:
+        """How much of what was wanted since then went to others, in per cent."""
+        return 100 * (self.stolen - before.stolen) / max(1, self.ticks - before.ticks)
+
+
+def wanted() -> Wanted:
+    """Until now. A machine of its own loses nothing."""
+    fields = [int(field) for field in (PROC / "stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]]
+    return Wanted(sum(fields[:GUEST]) - fields[IDLE] - fields[IOWAIT], fields[STEAL])
 
 
 def per_sale(before: Mapping[str, Usage], after: Mapping[str, Usage], sales: int) -> dict[str, float]:

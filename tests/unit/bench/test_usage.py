@@ -5,7 +5,11 @@ import subprocess
 import sys
 import time
 
-from bench.usage import Usage, per_sale, usages
+from pathlib import Path
+
+import pytest
+
+from bench.usage import Usage, Wanted, per_sale, usages, wanted
 
 BUSY = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
 
@@ -38,3 +42,12 @@ def test_a_process_that_has_ended_uses_nothing() -> None:
 
 def test_time_is_told_per_sale_in_microseconds() -> None:
     assert per_sale({"api": Usage(1.0, 50), "gone": Usage(1.0, 9)}, {"api": Usage(1.5, 60)}, 1_000) == {"api": 500.0}
+
+
+def test_what_the_host_took_is_a_part_of_what_was_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.usage.PROC", tmp_path)
+    #                                       user nice system idle iowait irq softirq steal guest guest_nice
+    (tmp_path / "stat").write_text("cpu  100 10 50 9000 30 1 4 35 20 5\ncpu0 1 2 3\n", encoding="ascii")
+    assert wanted() == Wanted(200, 35)
+    assert Wanted(300, 50).stolen_since(Wanted(200, 35)) == 15
+    assert wanted().stolen_since(wanted()) == 0
