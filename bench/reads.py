@@ -1,8 +1,8 @@
 """How long do the reports, the searches and stock of the past take over HTTP? ``python -m bench.reads`` against the system that runs here.
 
 Meant for a system with the whole year (``make run``, ``make load-year``) and the demonstration's accounts. Every grouping that a report has
-is asked over the whole year and all shops. Each request carries a number that nobody reads, so that no answer comes from the cache; the
-last column but one is the same request once more, which may. "Stolen" is how much of the processor time that was wanted meanwhile the host of a
+is asked over the whole year and all shops. Each request carries a number that nobody reads, so that no answer comes from the cache;
+"again" is the same request once more, which may. "Stolen" is how much of the processor time that was wanted meanwhile the host of a
 virtual machine gave to others: where it is much, p99 is the host's.
 """
 

@@ -37,7 +37,7 @@ def usages(roots: Mapping[str, int]) -> dict[str, Usage]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Ticks of all processors since the machine started: those that somebody had work for, and of them those that its host gave to others."""
+    """Ticks of all processors that somebody had work for since the machine started, and of them those that its host gave to others."""
 
     ticks: int
     stolen: int
