@@ -161,7 +161,7 @@ class Statement:
         if line is not None:
             drawn = f"CAST({parameters.add(line)} AS float8)"
         elif self.adds_only:
-            drawn = f"(SELECT least FROM known ORDER BY least DESC LIMIT 1 OFFSET {parameters.add(place - 1)})"  # noqa: S608 - see the module
+            drawn = f"(SELECT least FROM known ORDER BY least DESC LIMIT 1 OFFSET {parameters.add(place - 1)})"  # noqa: S608 - a parameter's name
         else:
             drawn = "CAST(NULL AS float8)"
         return f"""
@@ -170,7 +170,7 @@ class Statement:
                 FROM ({" UNION ALL ".join(parts)}) AS part GROUP BY sku HAVING max(amount - share) >= 0
             )
             SELECT sku, line FROM (SELECT {drawn} AS line OFFSET 0) AS drawn JOIN known ON line IS NULL OR most >= line
-        """  # noqa: S608 - see the module
+        """  # noqa: S608 - every name comes from the code, what was asked travels as parameters
 
     def _among(self, parameters: Parameters) -> str:
         """The condition that a product is of the categories asked for."""
